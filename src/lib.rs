@@ -1,0 +1,26 @@
+//! `sentiment` trains LSTM sentiment models on a team's own reviews and serves them over HTTP.
+//!
+//! # Layers
+//!
+//! Ground floor up; a file imports only from its own floor and lower ones.
+//!
+//! | floor | modules |
+//! |---|---|
+//! | 0 | [`text`], [`sentiment`] |
+//! | 1 | [`recipe`], [`bundle`], [`config`], [`metrics`], [`telemetry`] |
+//! | 2 | [`engine`], [`train`] |
+//! | 3 | [`catalog`] |
+//! | 4 | [`http`], [`cli`] |
+//! | 5 | [`app`], `main` |
+//!
+//! # Invariants
+//!
+//! 1. Training and serving meet in exactly two places: [`text::Encoder`] and the bundle on disk.
+//! 2. `ort` is named in one file, status codes in one file, environment variables in one file.
+//! 3. The predict path touches neither a database nor the disk.
+//! 4. A bundle is immutable once renamed into place; a version is never rewritten.
+
+pub mod recipe;
+pub mod sentiment;
+pub mod text;
+pub mod train;

@@ -1,0 +1,3 @@
+//! Training: recipe and reviews in, a trained network out.
+
+pub mod network;
