@@ -20,6 +20,9 @@
 //! 3. The predict path touches neither a database nor the disk.
 //! 4. A bundle is immutable once renamed into place; a version is never rewritten.
 
+pub mod bundle;
+pub mod config;
+pub mod engine;
 pub mod recipe;
 pub mod sentiment;
 pub mod text;

@@ -1,0 +1,3 @@
+//! Inference: a loaded bundle, ready to answer.
+
+pub mod session;

@@ -1,0 +1,402 @@
+//! A matrix of ids to logits: the only file that names `ort`.
+//!
+//! It owns the process's one ONNX Runtime environment and the sessions opened in it. It refuses every input that the
+//! runtime would abort on (no rows, no steps), wrap silently (negative ids, more steps than the graph's table of states) or
+//! read past (lengths), so that no request can end the process. A session belongs to one thread and computes on it alone:
+//! the runtime's own pools count the host's cores, not the cgroup's.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ort::environment::Environment;
+use ort::ep::{CUDA, ExecutionProviderDispatch};
+use ort::logging::LogLevel;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::value::TensorRef;
+use serde::{Deserialize, Serialize};
+
+use crate::bundle::Trim;
+
+/// Why the runtime, a graph or a batch is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// No library in any of the places looked at.
+    #[error(
+        "ONNX Runtime is missing: set ORT_DYLIB_PATH to {LIBRARY}, or run `make`, which fetches it"
+    )]
+    Missing,
+    /// `ORT_DYLIB_PATH` names no file.
+    #[error(
+        "ONNX Runtime is missing: ORT_DYLIB_PATH names {0}, which is no file; correct it, or unset it and run `make`, which fetches the library"
+    )]
+    MissingAt(PathBuf),
+    /// The library is there and cannot be used.
+    #[error("ONNX Runtime cannot be loaded: {0}")]
+    Unusable(String),
+    /// `cuda` was asked for.
+    #[error("no usable GPU for device \"cuda\": {0}")]
+    NoCuda(String),
+    /// The graph is not one that this program writes, or the runtime cannot read it.
+    #[error("graph refused: {0}")]
+    Graph(String),
+    /// The batch was refused before the runtime saw it.
+    #[error("batch refused: {0}")]
+    Batch(String),
+    /// The runtime failed.
+    #[error("inference failed: {0}")]
+    Run(String),
+}
+
+/// Where a session computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    /// A GPU where one is usable, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A GPU; without a usable one opening a session fails.
+    Cuda,
+}
+
+/// How a session is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionOptions {
+    /// Where it computes.
+    pub device: Device,
+}
+
+/// ONNX Runtime, loaded. Cheap to clone; the library and its environment stay for the life of the process.
+#[derive(Clone, Debug)]
+pub struct Runtime {
+    environment: Environment,
+    library: PathBuf,
+}
+
+/// The library's file name.
+const LIBRARY: &str = if cfg!(target_os = "macos") {
+    "libonnxruntime.dylib"
+} else {
+    "libonnxruntime.so"
+};
+
+/// The runtime allows one environment in a process.
+static LOADED: Mutex<Option<Runtime>> = Mutex::new(None);
+
+impl Runtime {
+    /// Loads the library that `ORT_DYLIB_PATH` names, else the one beside the binary, else the one that `make` fetched.
+    /// Later calls in the same process answer with what the first one loaded.
+    ///
+    /// # Errors
+    /// There is no library, or it cannot be used.
+    pub fn load() -> Result<Self, SessionError> {
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(runtime) = &*loaded {
+            return Ok(runtime.clone());
+        }
+        let library = find_library(crate::config::onnxruntime_library())?;
+        let unusable = |reason: String| SessionError::Unusable(one_line(&reason));
+        let environment = ort::init_from(&library)
+            .map_err(|error| unusable(error.to_string()))?
+            .with_name("sentiment")
+            .with_telemetry(false)
+            .with_logger(Arc::new(
+                |level: LogLevel, _: &str, _: &str, location: &str, message: &str| {
+                    forward_log(level, location, message);
+                },
+            ))
+            .build()
+            .map_err(|error| unusable(error.to_string()))?;
+        environment.set_log_level(LogLevel::Warning);
+        let runtime = Self {
+            environment,
+            library,
+        };
+        *loaded = Some(runtime.clone());
+        Ok(runtime)
+    }
+
+    /// The library in use.
+    pub fn library(&self) -> &Path {
+        &self.library
+    }
+}
+
+fn find_library(configured: Option<PathBuf>) -> Result<PathBuf, SessionError> {
+    if let Some(path) = configured {
+        let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+        return if absolute.is_file() {
+            Ok(absolute)
+        } else {
+            Err(SessionError::MissingAt(path))
+        };
+    }
+    let beside = std::env::current_exe()
+        .ok()
+        .and_then(|binary| Some(binary.parent()?.join(LIBRARY)));
+    let fetched = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(".ort")
+        .join(LIBRARY);
+    beside
+        .into_iter()
+        .chain([fetched])
+        .find(|path| path.is_file())
+        .ok_or(SessionError::Missing)
+}
+
+/// Whatever the runtime finds worth saying is a warning of ours at most: its failures also come back as errors, and are
+/// logged once, by whoever handles them.
+fn forward_log(level: LogLevel, location: &str, message: &str) {
+    if level >= LogLevel::Warning {
+        tracing::warn!(target: "onnxruntime", location, "{}", one_line(message));
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// One graph, open on one device, for one thread.
+#[derive(Debug)]
+pub struct Session {
+    inner: ort::session::Session,
+    provider: &'static str,
+    limits: Limits,
+}
+
+/// What the graph says it can take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Limits {
+    trim: Trim,
+    maxlen: usize,
+    rows: i64,
+}
+
+impl Session {
+    /// Opens a graph.
+    ///
+    /// # Errors
+    /// It is not one of ours, the runtime cannot read it, or the device is not usable.
+    pub fn open(
+        runtime: &Runtime,
+        onnx: &[u8],
+        options: SessionOptions,
+    ) -> Result<Self, SessionError> {
+        let cuda = || {
+            commit(
+                runtime,
+                onnx,
+                Some(CUDA::default().build().error_on_failure()),
+            )
+        };
+        let (inner, provider) = match options.device {
+            Device::Cpu => (commit(runtime, onnx, None), "cpu"),
+            Device::Cuda => match cuda() {
+                Ok(session) => (Ok(session), "cuda"),
+                Err(reason) => return Err(SessionError::NoCuda(reason)),
+            },
+            Device::Auto => match cuda() {
+                Ok(session) => (Ok(session), "cuda"),
+                Err(reason) => {
+                    tracing::debug!(reason, "no usable GPU, taking the CPU");
+                    (commit(runtime, onnx, None), "cpu")
+                }
+            },
+        };
+        let inner = inner.map_err(SessionError::Graph)?;
+        let limits = Limits::of(&inner)?;
+        Ok(Self {
+            inner,
+            provider,
+            limits,
+        })
+    }
+
+    /// The logits of `ids`, rows of `shape.1` steps one after another; `lengths` counts each row's real tokens.
+    ///
+    /// # Errors
+    /// The batch is one that the graph cannot take, or the runtime failed.
+    pub fn run(
+        &mut self,
+        ids: &[i64],
+        shape: (usize, usize),
+        lengths: &[i64],
+    ) -> Result<Vec<f32>, SessionError> {
+        self.limits
+            .check(ids, shape, lengths)
+            .map_err(SessionError::Batch)?;
+        let failed = |error: ort::Error| SessionError::Run(one_line(&error.to_string()));
+        let (batch, time) = shape;
+        let ids = TensorRef::from_array_view(([batch, time], ids)).map_err(failed)?; // [batch, time]
+        let lengths = TensorRef::from_array_view(([batch], lengths)).map_err(failed)?; // [batch]
+        let outputs = self
+            .inner
+            .run(ort::inputs!["ids" => ids, "lengths" => lengths])
+            .map_err(failed)?;
+        let (_, logits) = outputs["logit"]
+            .try_extract_tensor::<f32>()
+            .map_err(failed)?;
+        if logits.len() != batch {
+            return Err(SessionError::Run(format!(
+                "{} logits for {batch} rows",
+                logits.len()
+            )));
+        }
+        Ok(logits.to_vec())
+    }
+
+    /// The provider that really computes: `cpu` or `cuda`.
+    pub fn provider(&self) -> &'static str {
+        self.provider
+    }
+}
+
+fn commit(
+    runtime: &Runtime,
+    onnx: &[u8],
+    provider: Option<ExecutionProviderDispatch>,
+) -> Result<ort::session::Session, String> {
+    let open = || -> ort::Result<ort::session::Session> {
+        let builder: SessionBuilder = ort::session::Session::builder(&runtime.environment)?
+            .with_log_level(LogLevel::Warning)?
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            .with_parallel_execution(false)?
+            .with_intra_threads(1)?
+            .with_inter_threads(1)?;
+        let mut builder = match provider {
+            Some(provider) => builder.with_execution_providers([provider])?,
+            None => builder,
+        };
+        builder.commit_from_memory(onnx)
+    };
+    open().map_err(|error| one_line(&error.to_string()))
+}
+
+impl Limits {
+    fn of(session: &ort::session::Session) -> Result<Self, SessionError> {
+        let names = |outlets: &[ort::value::Outlet]| {
+            let mut names: Vec<_> = outlets.iter().map(|o| o.name().to_owned()).collect();
+            names.sort();
+            names
+        };
+        if names(session.inputs()) != ["ids", "lengths"] || names(session.outputs()) != ["logit"] {
+            return Err(SessionError::Graph(
+                "it does not take ids and lengths and give a logit".into(),
+            ));
+        }
+        let metadata = session
+            .metadata()
+            .map_err(|error| SessionError::Graph(one_line(&error.to_string())))?;
+        let trim = read(metadata.custom("trim"), "trim")?;
+        let maxlen = read(metadata.custom("maxlen"), "maxlen")?;
+        let rows = read(metadata.custom("rows"), "rows")?;
+        Ok(Self { trim, maxlen, rows })
+    }
+
+    fn check(
+        &self,
+        ids: &[i64],
+        (batch, time): (usize, usize),
+        lengths: &[i64],
+    ) -> Result<(), String> {
+        if batch == 0 || time == 0 {
+            return Err(format!("{batch} rows of {time} steps"));
+        }
+        if batch.checked_mul(time) != Some(ids.len()) || lengths.len() != batch {
+            return Err(format!(
+                "{} ids and {} lengths for {batch} rows of {time} steps",
+                ids.len(),
+                lengths.len()
+            ));
+        }
+        let fits = match self.trim {
+            Trim::Table => time <= self.maxlen,
+            Trim::Masked => true,
+            Trim::None => time == self.maxlen,
+        };
+        if !fits {
+            return Err(format!(
+                "rows of {time} steps, where the graph was made for {}",
+                self.maxlen
+            ));
+        }
+        if let Some(id) = ids.iter().find(|id| !(0..self.rows).contains(id)) {
+            return Err(format!(
+                "id {id}, where the embedding has {} rows",
+                self.rows
+            ));
+        }
+        if let Some(length) = lengths
+            .iter()
+            .find(|&&length| usize::try_from(length).map_or(true, |n| n == 0 || n > time))
+        {
+            return Err(format!("length {length} in rows of {time} steps"));
+        }
+        Ok(())
+    }
+}
+
+fn read<T: FromStr>(value: Option<String>, key: &str) -> Result<T, SessionError> {
+    value
+        .and_then(|value| value.parse().ok())
+        .ok_or_else(|| SessionError::Graph(format!("its metadata has no usable {key:?}")))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    const TABLE: Limits = Limits {
+        trim: Trim::Table,
+        maxlen: 4,
+        rows: 10,
+    };
+
+    #[test]
+    fn what_the_runtime_would_abort_on_or_misread_is_refused() {
+        assert_eq!(TABLE.check(&[1, 2, 3, 9], (2, 2), &[1, 2]), Ok(()));
+        for (ids, shape, lengths, words) in [
+            (&[][..], (0, 2), &[][..], "0 rows of 2 steps"),
+            (&[], (2, 0), &[1, 1], "2 rows of 0 steps"),
+            (&[1, 2, 3], (2, 2), &[1, 1], "3 ids and 2 lengths"),
+            (&[1, 2], (1, 2), &[1, 1], "2 ids and 2 lengths"),
+            (&[1, -1], (1, 2), &[1], "id -1"),
+            (&[1, 10], (1, 2), &[1], "id 10"),
+            (&[1, 2], (1, 2), &[0], "length 0"),
+            (&[1, 2], (1, 2), &[3], "length 3"),
+            (&[1, 2], (1, 2), &[-1], "length -1"),
+            (&[1; 5], (1, 5), &[1], "rows of 5 steps"),
+        ] {
+            let refused = TABLE.check(ids, shape, lengths).unwrap_err();
+            assert!(refused.contains(words), "{refused:?} lacks {words:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_masked_graph_takes_rows_of_any_length() {
+        let row = [1; 5];
+        for (trim, fits) in [
+            (Trim::Table, [true, true, false]),
+            (Trim::Masked, [true, true, true]),
+            (Trim::None, [false, true, false]),
+        ] {
+            let limits = Limits { trim, ..TABLE };
+            let taken = [3, 4, 5].map(|time| limits.check(&row[..time], (1, time), &[1]).is_ok());
+            assert_eq!(taken, fits, "{trim:?}");
+        }
+    }
+
+    #[test]
+    fn a_missing_library_is_named_in_one_line_with_what_to_do() {
+        let refused = find_library(Some("nowhere/libonnxruntime.so".into()))
+            .unwrap_err()
+            .to_string();
+        assert!(refused.contains("nowhere/libonnxruntime.so") && refused.contains("`make`"));
+        let refused = SessionError::Missing.to_string();
+        assert!(refused.contains("ORT_DYLIB_PATH") && refused.contains("`make`"));
+        assert!(!refused.contains('\n'));
+    }
+}
