@@ -1,3 +1,13 @@
 //! Training: recipe and reviews in, a trained network out.
 
+pub mod adam;
+#[cfg(test)]
+mod gradient_check;
+pub mod init;
+pub mod kernel;
+pub mod layers;
+pub mod layout;
 pub mod network;
+pub mod real;
+pub mod step;
+pub mod vector;

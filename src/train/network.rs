@@ -1,7 +1,13 @@
-//! Recipe to layers: the weights of a network and what it answers.
+//! Recipe to layers: the weights of a network, what it answers, and its gradients.
 
 use ndarray::ArrayD;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
+use super::init;
+use super::layers::{Backward, Context, Operation, Saved, Shape, operation};
+use super::layout::Layout;
+use super::real::Real;
 use crate::recipe::LayerRecipe;
 
 /// A stack of layers, `f32` to train and `f64` to prove.
@@ -23,4 +29,251 @@ pub struct Layer<R> {
     /// In the order and layout of Keras's `get_weights()`: embedding `[rows, units]`; lstm `[inputs, 4 units]`,
     /// `[units, 4 units]`, `[4 units]` with gates i, f, c, o; dense `[inputs, units]`, `[units]`; nothing elsewhere.
     pub weights: Vec<ArrayD<R>>,
+}
+
+/// Rows that one task computes together, so that a task's work is large enough to be worth handing out.
+const ROWS_PER_TASK: usize = 64;
+
+impl<R: Real> Network<R> {
+    /// A network with Keras's default initial weights, drawn from `seed`; `rows` are the embedding's.
+    pub fn build(layers: &[LayerRecipe], rows: usize, maxlen: usize, seed: u64) -> Self {
+        let mut noise = init::generator(seed);
+        let mut names = std::collections::BTreeMap::new();
+        let mut shape = Shape {
+            steps: Some(maxlen),
+            features: rows,
+        };
+        let layers = layers
+            .iter()
+            .map(|recipe| {
+                let kind = kind(recipe);
+                let seen = names.entry(kind).or_insert(0usize);
+                let name = if *seen == 0 {
+                    kind.to_owned()
+                } else {
+                    format!("{kind}_{seen}")
+                };
+                *seen += 1;
+                let weights = init::weights(recipe, shape.features, &mut noise);
+                shape = output_shape::<R>(recipe, shape);
+                Layer {
+                    name,
+                    recipe: recipe.clone(),
+                    weights,
+                }
+            })
+            .collect();
+        Self { layers, maxlen }
+    }
+
+    /// The same network in the other precision.
+    pub fn cast<S: Real>(&self) -> Network<S> {
+        let layers = self.layers.iter().map(|layer| Layer {
+            name: layer.name.clone(),
+            recipe: layer.recipe.clone(),
+            weights: layer
+                .weights
+                .iter()
+                .map(|w| w.mapv(|x| S::from_f64(x.to_f64())))
+                .collect(),
+        });
+        Network {
+            layers: layers.collect(),
+            maxlen: self.maxlen,
+        }
+    }
+
+    /// The shape after each layer; the first entry is the embedding's output.
+    pub fn shapes(&self) -> Vec<Shape> {
+        let mut shape = Shape {
+            steps: Some(self.maxlen),
+            features: self.rows(),
+        };
+        self.layers
+            .iter()
+            .map(|layer| {
+                shape = output_shape::<R>(&layer.recipe, shape);
+                shape
+            })
+            .collect()
+    }
+
+    /// The number of weights.
+    pub fn parameters(&self) -> usize {
+        self.layers
+            .iter()
+            .flat_map(|l| &l.weights)
+            .map(ArrayD::len)
+            .sum()
+    }
+
+    /// The embedding's rows: every id must be below.
+    pub fn rows(&self) -> usize {
+        self.layers[0].weights[0].shape()[0]
+    }
+
+    /// The logit of each row, the dense layer's output before its sigmoid. Rows are as the network reads them: of any
+    /// length of at least 1 where steps are masked, else padded to `maxlen`. Runs on the current rayon pool; the answer
+    /// of a row does not depend on the others.
+    ///
+    /// # Panics
+    /// If a row is empty or holds an id that the embedding has no row for.
+    pub fn logits(&self, rows: &[&[i64]]) -> Vec<R> {
+        let operations = self.operations();
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.sort_by_key(|&row| rows[row].len());
+        let tasks: Vec<Vec<(usize, R)>> = order
+            .par_chunks(ROWS_PER_TASK)
+            .map_init(Workspace::default, |workspace, chunk| {
+                workspace.layout.set(chunk.iter().map(|&row| rows[row]));
+                self.forward(&operations, workspace, None);
+                let logits = workspace.outputs.last().expect("a network has layers");
+                workspace
+                    .layout
+                    .order
+                    .iter()
+                    .zip(logits)
+                    .map(|(&at, logit)| (chunk[at], *logit))
+                    .collect()
+            })
+            .collect();
+        let mut logits = vec![R::ZERO; rows.len()];
+        for (row, logit) in tasks.into_iter().flatten() {
+            logits[row] = logit;
+        }
+        logits
+    }
+
+    /// What each layer but the embedding computes.
+    pub fn operations(&self) -> Operations<R> {
+        let shapes = self.shapes();
+        let last = self.layers.len() - 1;
+        let above = self.layers.iter().enumerate().skip(1);
+        Operations(
+            above
+                .map(|(at, layer)| operation(&layer.recipe, shapes[at - 1], at == last).0)
+                .collect(),
+        )
+    }
+
+    /// Fills `workspace.outputs` for the rows laid out in it.
+    pub fn forward(
+        &self,
+        operations: &Operations<R>,
+        workspace: &mut Workspace<R>,
+        mut noise: Option<&mut ChaCha8Rng>,
+    ) {
+        let Workspace {
+            layout,
+            outputs,
+            saved,
+            ..
+        } = workspace;
+        outputs.resize_with(self.layers.len(), Vec::new);
+        saved.resize_with(self.layers.len(), Saved::default);
+        let table = self.layers[0].weights[0]
+            .as_slice()
+            .expect("weights are in standard layout");
+        let units = self.layers[0].weights[0].shape()[1];
+        outputs[0].clear();
+        for &id in &layout.ids {
+            let at = usize::try_from(id).expect("ids are not negative") * units;
+            outputs[0].extend_from_slice(&table[at..at + units]);
+        }
+        for (at, operation) in operations.0.iter().enumerate() {
+            let (below, above) = outputs.split_at_mut(at + 1);
+            let weights = &self.layers[at + 1].weights;
+            let mut context = Context {
+                layout,
+                weights,
+                noise: noise.as_deref_mut(),
+            };
+            operation.forward(&mut context, &below[at], &mut saved[at + 1], &mut above[0]);
+        }
+    }
+
+    /// Fills `workspace.weight_gradients` and `workspace.embedding_gradient` from the gradient by each logit, in the
+    /// layout's order, after [`Self::forward`].
+    pub fn backward(
+        &self,
+        operations: &Operations<R>,
+        workspace: &mut Workspace<R>,
+        by_logit: &[R],
+    ) {
+        let Workspace {
+            layout,
+            outputs,
+            saved,
+            weight_gradients,
+            gradient,
+            spare,
+        } = workspace;
+        weight_gradients.resize_with(self.layers.len(), Vec::new);
+        gradient.clear();
+        gradient.extend_from_slice(by_logit);
+        for (at, operation) in operations.0.iter().enumerate().rev() {
+            let weights = &self.layers[at + 1].weights;
+            weight_gradients[at + 1].resize_with(weights.len(), Vec::new);
+            let pass = Backward {
+                input: &outputs[at],
+                output: &outputs[at + 1],
+                saved: &mut saved[at + 1],
+                output_gradient: gradient,
+                input_gradient: spare,
+                weight_gradients: &mut weight_gradients[at + 1],
+            };
+            operation.backward(
+                &Context {
+                    layout,
+                    weights,
+                    noise: None,
+                },
+                pass,
+            );
+            std::mem::swap(gradient, spare);
+        }
+    }
+}
+
+/// What the layers above the embedding compute, in order.
+pub struct Operations<R>(Vec<Box<dyn Operation<R>>>);
+
+/// One shard's buffers, reused from step to step.
+#[derive(Debug, Default)]
+pub struct Workspace<R> {
+    /// The rows.
+    pub layout: Layout,
+    /// Each layer's output.
+    pub outputs: Vec<Vec<R>>,
+    saved: Vec<Saved<R>>,
+    /// By layer and weight; the embedding's entry is empty.
+    pub weight_gradients: Vec<Vec<Vec<R>>>,
+    /// After backward: the gradient by the embedding's output, `[positions, units]`.
+    pub gradient: Vec<R>,
+    spare: Vec<R>,
+}
+
+fn output_shape<R: Real>(recipe: &LayerRecipe, input: Shape) -> Shape {
+    match *recipe {
+        LayerRecipe::Embedding { units, .. } => Shape {
+            steps: input.steps,
+            features: units,
+        },
+        _ => operation::<R>(recipe, input, false).1,
+    }
+}
+
+/// Keras's snake-case name of a layer's class.
+pub fn kind(recipe: &LayerRecipe) -> &'static str {
+    match recipe {
+        LayerRecipe::Embedding { .. } => "embedding",
+        LayerRecipe::Lstm { .. } => "lstm",
+        LayerRecipe::Dense { .. } => "dense",
+        LayerRecipe::Flatten {} => "flatten",
+        LayerRecipe::Dropout { .. } => "dropout",
+        LayerRecipe::SpatialDropout { .. } => "spatial_dropout1d",
+        LayerRecipe::GlobalMaxPooling {} => "global_max_pooling1d",
+        LayerRecipe::GlobalAveragePooling {} => "global_average_pooling1d",
+        LayerRecipe::GlobalMaxAveragePooling {} => "global_max_average_pooling1d",
+    }
 }

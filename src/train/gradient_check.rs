@@ -1,0 +1,207 @@
+//! Every layer's gradient against finite differences, in double precision.
+
+use rand::RngExt;
+
+use super::init::generator;
+use super::network::Network;
+use super::step::{Stepper, Target};
+use crate::recipe::{Activation, FitRecipe, LayerRecipe};
+
+const ROWS: usize = 7;
+
+fn dense(units: usize, activation: Activation) -> LayerRecipe {
+    LayerRecipe::Dense { units, activation }
+}
+
+fn lstm(units: usize, return_sequences: bool) -> LayerRecipe {
+    LayerRecipe::Lstm {
+        units,
+        return_sequences,
+    }
+}
+
+/// Compares the gradient of every weight of `embedding, layers.., dense` over rows of the given lengths.
+fn check(lengths: &[usize], layers: &[LayerRecipe]) {
+    let mut stack = vec![LayerRecipe::Embedding {
+        units: 3,
+        mask_zero: false,
+    }];
+    stack.extend_from_slice(layers);
+    stack.push(dense(1, Activation::Sigmoid));
+    let mut noise = generator(11);
+    let rows: Vec<Vec<i64>> = lengths
+        .iter()
+        .map(|len| {
+            (0..*len)
+                .map(|_| noise.random_range(0..ROWS as i64))
+                .collect()
+        })
+        .collect();
+    let targets: Vec<Target<'_>> = rows
+        .iter()
+        .enumerate()
+        .map(|(at, ids)| Target {
+            ids,
+            label: (at % 2) as f64,
+            weight: 1.0 + at as f64 / 8.0,
+        })
+        .collect();
+    let mut network = Network::<f64>::build(&stack, ROWS, lengths[0], 5);
+    for weight in network
+        .layers
+        .iter_mut()
+        .flat_map(|layer| &mut layer.weights)
+    {
+        weight.mapv_inplace(|w| w + noise.random_range(-0.5..0.5));
+    }
+    let fit = FitRecipe {
+        seed: 9,
+        ..FitRecipe::default()
+    };
+    let mut stepper = Stepper::new(network, &fit);
+    stepper.gradients(&targets);
+    let gradients = stepper.last_gradients();
+    let places: Vec<(usize, usize)> = (0..stepper.network.layers.len())
+        .flat_map(|layer| {
+            (0..stepper.network.layers[layer].weights.len()).map(move |weight| (layer, weight))
+        })
+        .collect();
+    for ((layer, weight), gradient) in places.into_iter().zip(gradients) {
+        for (at, analytic) in gradient.iter().enumerate() {
+            let mut loss_moved_by = |delta: f64| {
+                let value = &mut stepper.network.layers[layer].weights[weight]
+                    .as_slice_mut()
+                    .expect("standard")[at];
+                let before = *value;
+                *value = before + delta;
+                let loss = stepper.gradients(&targets).0;
+                stepper.network.layers[layer].weights[weight]
+                    .as_slice_mut()
+                    .expect("standard")[at] = before;
+                loss
+            };
+            let numeric = (loss_moved_by(1e-5) - loss_moved_by(-1e-5)) / 2e-5;
+            assert!(
+                (numeric - analytic).abs() < 1e-8 + 1e-6 * analytic.abs(),
+                "layer {layer} weight {weight} value {at}: {analytic} by backward, {numeric} by differences"
+            );
+        }
+    }
+}
+
+const EVEN: &[usize] = &[5; 18];
+const UNEVEN: &[usize] = &[6, 1, 4, 6, 2, 3, 1, 5, 6, 2, 2, 3, 4, 5, 6, 1, 1, 2, 3, 5];
+
+#[test]
+fn lstm_gradients_agree_with_finite_differences() {
+    check(EVEN, &[lstm(5, false)]);
+    check(UNEVEN, &[lstm(5, false)]);
+}
+
+#[test]
+fn stacked_lstm_gradients_agree_with_finite_differences() {
+    check(EVEN, &[lstm(4, true), lstm(3, false)]);
+    check(UNEVEN, &[lstm(4, true), lstm(3, false)]);
+}
+
+#[test]
+fn pooling_gradients_agree_with_finite_differences() {
+    for pooling in [
+        LayerRecipe::GlobalMaxPooling {},
+        LayerRecipe::GlobalAveragePooling {},
+        LayerRecipe::GlobalMaxAveragePooling {},
+    ] {
+        check(EVEN, &[lstm(3, true), pooling.clone()]);
+        check(UNEVEN, &[lstm(3, true), pooling]);
+    }
+}
+
+#[test]
+fn flatten_gradients_agree_with_finite_differences() {
+    check(EVEN, &[LayerRecipe::Flatten {}]);
+}
+
+#[test]
+fn dense_gradients_agree_with_finite_differences_for_every_activation() {
+    for activation in [
+        Activation::Linear,
+        Activation::Sigmoid,
+        Activation::Relu,
+        Activation::Tanh,
+    ] {
+        check(
+            UNEVEN,
+            &[dense(4, activation), lstm(3, false), dense(4, activation)],
+        );
+    }
+}
+
+#[test]
+fn dropout_gradients_agree_with_finite_differences_under_a_fixed_mask() {
+    let drop = LayerRecipe::Dropout { rate: 0.3 };
+    let spatial = LayerRecipe::SpatialDropout { rate: 0.3 };
+    check(
+        UNEVEN,
+        &[spatial, lstm(4, true), drop.clone(), lstm(3, false), drop],
+    );
+}
+
+#[test]
+fn a_step_gives_the_same_bits_for_any_number_of_threads() {
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .expect("a pool");
+        pool.install(|| {
+            let layers = [
+                LayerRecipe::Embedding {
+                    units: 8,
+                    mask_zero: false,
+                },
+                LayerRecipe::SpatialDropout { rate: 0.2 },
+                lstm(20, true),
+                lstm(9, false),
+                dense(1, Activation::Sigmoid),
+            ];
+            let mut noise = generator(2);
+            let rows: Vec<Vec<i64>> = (0..70)
+                .map(|_| {
+                    (0..noise.random_range(1..30))
+                        .map(|_| noise.random_range(0..50i64))
+                        .collect()
+                })
+                .collect();
+            let targets: Vec<Target<'_>> = rows
+                .iter()
+                .map(|ids| Target {
+                    ids,
+                    label: f64::from(ids[0] > 25),
+                    weight: 1.0,
+                })
+                .collect();
+            let network = Network::<f32>::build(&layers, 50, 30, 4);
+            let mut stepper = Stepper::new(
+                network,
+                &FitRecipe {
+                    global_clipnorm: Some(0.1),
+                    ..Default::default()
+                },
+            );
+            for _ in 0..5 {
+                stepper.step(&targets, 1e-2);
+            }
+            stepper
+                .network
+                .layers
+                .iter()
+                .flat_map(|l| &l.weights)
+                .flatten()
+                .map(|w| w.to_bits())
+                .collect::<Vec<u32>>()
+        })
+    };
+    let one = run(1);
+    assert_eq!(one, run(2));
+    assert_eq!(one, run(5));
+}

@@ -1,0 +1,129 @@
+//! Keras's default initialisers: `RandomUniform(-0.05, 0.05)`, `GlorotUniform`, `Orthogonal`, forget biases of one.
+
+use ndarray::{Array2, ArrayD, IxDyn};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::real::Real;
+use crate::recipe::LayerRecipe;
+
+/// The generator for initial weights.
+pub fn generator(seed: u64) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(seed)
+}
+
+/// A layer's initial weights in the order and layout of Keras's `get_weights()`; `features` is what it takes, for an
+/// embedding its rows.
+pub fn weights<R: Real>(
+    recipe: &LayerRecipe,
+    features: usize,
+    noise: &mut impl Rng,
+) -> Vec<ArrayD<R>> {
+    match *recipe {
+        LayerRecipe::Embedding { units, .. } => vec![uniform(features, units, 0.05, noise)],
+        LayerRecipe::Lstm { units, .. } => {
+            let mut bias = ArrayD::from_elem(IxDyn(&[4 * units]), R::ZERO);
+            for forget in units..2 * units {
+                bias[forget] = R::ONE;
+            }
+            vec![
+                glorot_uniform(features, 4 * units, noise),
+                orthogonal(units, 4 * units, noise),
+                bias,
+            ]
+        }
+        LayerRecipe::Dense { units, .. } => {
+            vec![
+                glorot_uniform(features, units, noise),
+                ArrayD::from_elem(IxDyn(&[units]), R::ZERO),
+            ]
+        }
+        LayerRecipe::Flatten {}
+        | LayerRecipe::Dropout { .. }
+        | LayerRecipe::SpatialDropout { .. }
+        | LayerRecipe::GlobalMaxPooling {}
+        | LayerRecipe::GlobalAveragePooling {}
+        | LayerRecipe::GlobalMaxAveragePooling {} => Vec::new(),
+    }
+}
+
+fn uniform<R: Real>(rows: usize, columns: usize, limit: f64, noise: &mut impl Rng) -> ArrayD<R> {
+    let values = (0..rows * columns).map(|_| R::from_f64(noise.random_range(-limit..limit)));
+    ArrayD::from_shape_vec(IxDyn(&[rows, columns]), values.collect())
+        .expect("the shape has that many values")
+}
+
+/// Glorot and Bengio 2010.
+fn glorot_uniform<R: Real>(rows: usize, columns: usize, noise: &mut impl Rng) -> ArrayD<R> {
+    uniform(rows, columns, (6.0 / (rows + columns) as f64).sqrt(), noise)
+}
+
+/// Saxe et al. 2014: `[rows, columns]` with orthonormal rows (or columns, where those are fewer), by modified
+/// Gram-Schmidt on normal random vectors, run twice for its numerical quality.
+fn orthogonal<R: Real>(rows: usize, columns: usize, noise: &mut impl Rng) -> ArrayD<R> {
+    let (count, len) = (rows.min(columns), rows.max(columns));
+    let mut basis = Array2::from_shape_simple_fn((count, len), || normal(noise));
+    for at in 0..count {
+        for _ in 0..2 {
+            for earlier in 0..at {
+                let (done, mut rest) = basis.view_mut().split_at(ndarray::Axis(0), at);
+                let mut current = rest.row_mut(0);
+                let along = done.row(earlier).dot(&current);
+                current.scaled_add(-along, &done.row(earlier));
+            }
+        }
+        let norm = basis.row(at).dot(&basis.row(at)).sqrt();
+        basis.row_mut(at).mapv_inplace(|x| x / norm);
+    }
+    let shaped = if rows <= columns {
+        basis
+    } else {
+        basis.t().to_owned()
+    };
+    shaped
+        .mapv(R::from_f64)
+        .as_standard_layout()
+        .into_owned()
+        .into_dyn()
+}
+
+/// A standard normal value (Box and Muller 1958).
+fn normal(noise: &mut impl Rng) -> f64 {
+    let radius = (-2.0 * (1.0 - noise.random::<f64>()).ln()).sqrt();
+    radius * (std::f64::consts::TAU * noise.random::<f64>()).cos()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_recurrent_kernel_starts_with_orthonormal_rows() {
+        let kernel = orthogonal::<f64>(8, 32, &mut generator(3));
+        let kernel = kernel
+            .into_dimensionality::<ndarray::Ix2>()
+            .expect("a matrix");
+        let product = kernel.dot(&kernel.t());
+        for ((i, j), value) in product.indexed_iter() {
+            let expected = if i == j { 1.0 } else { 0.0 };
+            assert!(
+                (value - expected).abs() < 1e-12,
+                "row {i} with row {j}: {value}"
+            );
+        }
+    }
+
+    #[test]
+    fn forget_biases_start_at_one() {
+        let weights = weights::<f32>(
+            &LayerRecipe::Lstm {
+                units: 3,
+                return_sequences: false,
+            },
+            2,
+            &mut generator(1),
+        );
+        let bias: Vec<f32> = weights[2].iter().copied().collect();
+        assert_eq!(bias, [0., 0., 0., 1., 1., 1., 0., 0., 0., 0., 0., 0.]);
+    }
+}

@@ -1,0 +1,229 @@
+//! One optimiser step: a batch cut into fixed shards, their gradients summed in order.
+//!
+//! Shards hold [`SHARD_ROWS`] rows whatever the number of threads, so the sums are the same for any of them.
+
+use ndarray::ArrayD;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use super::adam::Adam;
+use super::network::{Network, Operations, Workspace};
+use super::real::Real;
+use crate::recipe::FitRecipe;
+
+/// Rows of one shard.
+pub const SHARD_ROWS: usize = 16;
+
+/// A row with what it should have been.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The row as the network reads it.
+    pub ids: &'a [i64],
+    /// 1 for positive, 0 for negative.
+    pub label: f64,
+    /// Its weight in the loss.
+    pub weight: f64,
+}
+
+/// What a step saw.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    /// Mean weighted binary cross-entropy over the batch, before the update.
+    pub loss: f64,
+    /// Rows whose label the network had right.
+    pub correct: usize,
+    /// The gradients' global norm.
+    pub gradient_norm: f64,
+}
+
+/// A network in training.
+pub struct Stepper<R> {
+    /// The weights.
+    pub network: Network<R>,
+    /// The optimiser.
+    pub adam: Adam<R>,
+    operations: Operations<R>,
+    seed: u64,
+    shards: Vec<Shard<R>>,
+    embedding: EmbeddingGradient<R>,
+}
+
+#[derive(Default)]
+struct Shard<R> {
+    workspace: Workspace<R>,
+    by_logit: Vec<R>,
+    loss: f64,
+    correct: usize,
+}
+
+/// The embedding's gradient, whole, with the rows that are not zero.
+#[derive(Default)]
+struct EmbeddingGradient<R> {
+    values: Vec<R>,
+    touched: Vec<usize>,
+}
+
+impl<R: Real> Stepper<R> {
+    /// Before the first step.
+    pub fn new(network: Network<R>, fit: &FitRecipe) -> Self {
+        let operations = network.operations();
+        let table = network.layers[0].weights[0].len();
+        let embedding = EmbeddingGradient {
+            values: vec![R::ZERO; table],
+            touched: Vec::new(),
+        };
+        Self {
+            network,
+            adam: Adam::new(fit),
+            operations,
+            seed: fit.seed,
+            shards: Vec::new(),
+            embedding,
+        }
+    }
+
+    /// Computes the gradients of one batch, on the current rayon pool.
+    pub fn gradients(&mut self, batch: &[Target<'_>]) -> (f64, usize) {
+        let mut sorted: Vec<Target<'_>> = batch.to_vec();
+        sorted.sort_by_key(|target| std::cmp::Reverse(target.ids.len()));
+        let count = batch.len().div_ceil(SHARD_ROWS);
+        if self.shards.len() < count {
+            self.shards.resize_with(count, Shard::default);
+        }
+        let (network, operations) = (&self.network, &self.operations);
+        let (seed, step, rows) = (self.seed, self.adam.steps() as u64, batch.len());
+        self.shards[..count]
+            .par_iter_mut()
+            .enumerate()
+            .for_each(|(at, shard)| {
+                // Every count-th of the sorted rows, so that shards are alike in length.
+                let targets: Vec<Target<'_>> =
+                    sorted.iter().skip(at).step_by(count).copied().collect();
+                let mut noise = ChaCha8Rng::seed_from_u64(seed ^ 0x6472_6f70_6f75_7421);
+                noise.set_stream(step * 4096 + at as u64);
+                shard.run(network, operations, &targets, rows, &mut noise);
+            });
+        self.reduce(count);
+        let shards = &self.shards[..count];
+        (
+            shards.iter().map(|s| s.loss).sum(),
+            shards.iter().map(|s| s.correct).sum(),
+        )
+    }
+
+    /// One step on one batch.
+    pub fn step(&mut self, batch: &[Target<'_>], learning_rate: f64) -> Outcome {
+        let (loss, correct) = self.gradients(batch);
+        let gradients: Vec<&[R]> = all_gradients(
+            &self.embedding.values,
+            &self.shards[0].workspace.weight_gradients,
+        );
+        let weights = self
+            .network
+            .layers
+            .iter_mut()
+            .flat_map(|layer| &mut layer.weights);
+        let gradient_norm = self.adam.step(weights, &gradients, learning_rate);
+        Outcome {
+            loss,
+            correct,
+            gradient_norm,
+        }
+    }
+
+    /// The last batch's gradients, weight by weight as the network's layers have them.
+    pub fn last_gradients(&self) -> Vec<ArrayD<R>> {
+        let gradients = all_gradients(
+            &self.embedding.values,
+            &self.shards[0].workspace.weight_gradients,
+        );
+        let weights = self.network.layers.iter().flat_map(|layer| &layer.weights);
+        weights
+            .zip(gradients)
+            .map(|(w, g)| {
+                ArrayD::from_shape_vec(w.raw_dim(), g.to_vec())
+                    .expect("a gradient is shaped as its weight")
+            })
+            .collect()
+    }
+
+    /// Sums the shards' gradients, in order, into the first shard's and the embedding's.
+    fn reduce(&mut self, count: usize) {
+        let (first, rest) = self.shards[..count]
+            .split_first_mut()
+            .expect("a batch has rows");
+        for shard in rest {
+            let sums = first.workspace.weight_gradients.iter_mut().flatten();
+            for (sum, part) in sums.zip(shard.workspace.weight_gradients.iter().flatten()) {
+                for (sum, part) in sum.iter_mut().zip(part) {
+                    *sum += *part;
+                }
+            }
+        }
+        let units = self.network.layers[0].weights[0].shape()[1];
+        let EmbeddingGradient { values, touched } = &mut self.embedding;
+        for row in touched.drain(..) {
+            values[row * units..(row + 1) * units].fill(R::ZERO);
+        }
+        for shard in &self.shards[..count] {
+            let steps = shard.workspace.gradient.chunks_exact(units);
+            for (&id, gradient) in shard.workspace.layout.ids.iter().zip(steps) {
+                let row = id as usize;
+                touched.push(row);
+                for (sum, part) in values[row * units..(row + 1) * units]
+                    .iter_mut()
+                    .zip(gradient)
+                {
+                    *sum += *part;
+                }
+            }
+        }
+        touched.sort_unstable();
+        touched.dedup();
+    }
+}
+
+impl<R: Real> Shard<R> {
+    fn run(
+        &mut self,
+        network: &Network<R>,
+        operations: &Operations<R>,
+        targets: &[Target<'_>],
+        batch_rows: usize,
+        noise: &mut ChaCha8Rng,
+    ) {
+        self.workspace
+            .layout
+            .set(targets.iter().map(|target| target.ids));
+        network.forward(operations, &mut self.workspace, Some(noise));
+        let logits = self.workspace.outputs.last().expect("a network has layers");
+        (self.loss, self.correct) = (0.0, 0);
+        self.by_logit.clear();
+        for (&at, logit) in self.workspace.layout.order.iter().zip(logits) {
+            let (target, logit) = (&targets[at], logit.to_f64());
+            let share = target.weight / batch_rows as f64;
+            self.loss += share * cross_entropy(logit, target.label);
+            self.correct += usize::from((logit > 0.0) == (target.label > 0.5));
+            let error = crate::sentiment::sigmoid(logit) - target.label;
+            self.by_logit.push(R::from_f64(error * share));
+        }
+        network.backward(operations, &mut self.workspace, &self.by_logit);
+    }
+}
+
+fn all_gradients<'a, R>(embedding: &'a [R], above: &'a [Vec<Vec<R>>]) -> Vec<&'a [R]> {
+    std::iter::once(embedding)
+        .chain(above.iter().flatten().map(Vec::as_slice))
+        .collect()
+}
+
+/// Binary cross-entropy from the logit, without overflow; infinite or NaN where the logit is.
+pub fn cross_entropy(logit: f64, label: f64) -> f64 {
+    let softplus = if logit > 0.0 {
+        logit + (-logit).exp().ln_1p()
+    } else {
+        logit.exp().ln_1p()
+    };
+    softplus - label * logit
+}

@@ -1,0 +1,286 @@
+//! Many numbers at a time, on the instruction set that the machine has (through `pulp`).
+//!
+//! A [`Kernel`] is written once over [`Vector`]: `f32` runs it on AVX-512, AVX2 or the plain set (NEON on aarch64, which is
+//! untested), `f64`, which only proves and never trains, on single numbers. All methods must be `#[inline(always)]`, or
+//! they would not be compiled for the instruction set that was chosen.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use super::real::Real;
+
+/// Work that is the same for every width.
+pub trait Kernel<R> {
+    /// What it answers.
+    type Output;
+    /// Does it.
+    fn run<V: Vector<Item = R>>(self, token: V::Token) -> Self::Output;
+}
+
+/// A register of numbers.
+pub trait Vector: Copy {
+    /// One number.
+    type Item: Real;
+    /// The proof that the instruction set is there.
+    type Token: Copy;
+    /// Numbers in a register.
+    const LANES: usize;
+    /// Registers of the machine.
+    const REGISTERS: usize;
+
+    /// The same number in every lane.
+    fn splat(token: Self::Token, value: Self::Item) -> Self;
+    /// The first numbers of a slice; lanes beyond its end are zero.
+    fn load(token: Self::Token, from: &[Self::Item]) -> Self;
+    /// Writes as many numbers as the slice has room for.
+    fn store(self, token: Self::Token, to: &mut [Self::Item]);
+    /// `self + b`.
+    fn add(self, token: Self::Token, b: Self) -> Self;
+    /// `self - b`.
+    fn sub(self, token: Self::Token, b: Self) -> Self;
+    /// `self * b`.
+    fn mul(self, token: Self::Token, b: Self) -> Self;
+    /// `self * a + b`, rounded once.
+    fn mul_add(self, token: Self::Token, a: Self, b: Self) -> Self;
+    /// The logistic function.
+    fn sigmoid(self, token: Self::Token) -> Self;
+    /// [`Real::flushed`] in every lane.
+    fn flushed(self, token: Self::Token) -> Self;
+
+    /// The hyperbolic tangent.
+    #[inline(always)]
+    fn tanh(self, token: Self::Token) -> Self {
+        let two = Self::splat(token, Self::Item::from_f64(2.0));
+        let minus_one = Self::splat(token, -Self::Item::ONE);
+        two.mul(token, self)
+            .sigmoid(token)
+            .mul_add(token, two, minus_one)
+    }
+}
+
+/// Runs a kernel on the widest registers there are.
+pub fn run_f32<K: Kernel<f32>>(kernel: K) -> K::Output {
+    struct Chosen<K>(K);
+    impl<K: Kernel<f32>> WithSimd for Chosen<K> {
+        type Output = K::Output;
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) -> K::Output {
+            self.0.run::<Lanes<S>>(simd)
+        }
+    }
+    Arch::new().dispatch(Chosen(kernel))
+}
+
+/// `f32` lanes of one instruction set.
+#[derive(Clone, Copy)]
+struct Lanes<S: Simd>(S::f32s);
+
+impl<S: Simd> Vector for Lanes<S> {
+    type Item = f32;
+    type Token = S;
+    const LANES: usize = S::F32_LANES;
+    const REGISTERS: usize = S::REGISTER_COUNT;
+
+    #[inline(always)]
+    fn splat(simd: S, value: f32) -> Self {
+        Self(simd.splat_f32s(value))
+    }
+
+    #[inline(always)]
+    fn load(simd: S, from: &[f32]) -> Self {
+        let (whole, part) = S::as_simd_f32s(from);
+        Self(match whole.first() {
+            Some(lanes) => *lanes,
+            None => simd.partial_load_f32s(part),
+        })
+    }
+
+    #[inline(always)]
+    fn store(self, simd: S, to: &mut [f32]) {
+        let (whole, part) = S::as_mut_simd_f32s(to);
+        match whole.first_mut() {
+            Some(lanes) => *lanes = self.0,
+            None => simd.partial_store_f32s(part, self.0),
+        }
+    }
+
+    #[inline(always)]
+    fn add(self, simd: S, b: Self) -> Self {
+        Self(simd.add_f32s(self.0, b.0))
+    }
+
+    #[inline(always)]
+    fn sub(self, simd: S, b: Self) -> Self {
+        Self(simd.sub_f32s(self.0, b.0))
+    }
+
+    #[inline(always)]
+    fn mul(self, simd: S, b: Self) -> Self {
+        Self(simd.mul_f32s(self.0, b.0))
+    }
+
+    #[inline(always)]
+    fn mul_add(self, simd: S, a: Self, b: Self) -> Self {
+        Self(simd.mul_add_f32s(self.0, a.0, b.0))
+    }
+
+    #[inline(always)]
+    fn sigmoid(self, simd: S) -> Self {
+        let one = simd.splat_f32s(1.0);
+        let e = exp(simd, simd.neg_f32s(self.0));
+        Self(simd.div_f32s(one, simd.add_f32s(one, e)))
+    }
+
+    #[inline(always)]
+    fn flushed(self, simd: S) -> Self {
+        let small = simd.less_than_f32s(simd.abs_f32s(self.0), simd.splat_f32s(f32::TINY));
+        Self(simd.select_f32s(small, simd.splat_f32s(0.0), self.0))
+    }
+}
+
+/// Cephes' `expf`: 2^n times a polynomial, within 2 units in the last place. The argument is cut to ±87; of a NaN it is
+/// a NaN, so that a network gone wrong is seen.
+#[inline(always)]
+fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    // Adding this rounds to an integer and leaves that integer in the low bits.
+    const ROUND: f32 = 12_582_912.0;
+    let splat = |value: f32| simd.splat_f32s(value);
+    let x = simd.select_f32s(simd.less_than_f32s(x, splat(-87.0)), splat(-87.0), x);
+    let x = simd.select_f32s(simd.greater_than_f32s(x, splat(87.0)), splat(87.0), x);
+    let shifted = simd.mul_add_f32s(x, splat(std::f32::consts::LOG2_E), splat(ROUND));
+    let n = simd.sub_f32s(shifted, splat(ROUND));
+    let r = simd.mul_add_f32s(n, splat(-0.693_359_4), x);
+    let r = simd.mul_add_f32s(n, splat(2.121_944_4e-4), r);
+    let p = splat(1.987_569_1e-4);
+    let p = simd.mul_add_f32s(p, r, splat(1.398_199_9e-3));
+    let p = simd.mul_add_f32s(p, r, splat(8.333_452e-3));
+    let p = simd.mul_add_f32s(p, r, splat(4.166_579_6e-2));
+    let p = simd.mul_add_f32s(p, r, splat(1.666_666_5e-1));
+    let p = simd.mul_add_f32s(p, r, splat(0.5));
+    let p = simd.mul_add_f32s(p, simd.mul_f32s(r, r), simd.add_f32s(r, splat(1.0)));
+    let exponent = simd.sub_u32s(
+        simd.transmute_u32s_f32s(shifted),
+        simd.splat_u32s(ROUND.to_bits() - 127),
+    );
+    let scale = simd.wrapping_dyn_shl_u32s(exponent, simd.splat_u32s(23));
+    simd.mul_f32s(p, simd.transmute_f32s_u32s(scale))
+}
+
+impl Vector for f64 {
+    type Item = f64;
+    type Token = ();
+    const LANES: usize = 1;
+    const REGISTERS: usize = 16;
+
+    #[inline(always)]
+    fn splat((): (), value: f64) -> Self {
+        value
+    }
+
+    #[inline(always)]
+    fn load((): (), from: &[f64]) -> Self {
+        from[0]
+    }
+
+    #[inline(always)]
+    fn store(self, (): (), to: &mut [f64]) {
+        to[0] = self;
+    }
+
+    #[inline(always)]
+    fn add(self, (): (), b: Self) -> Self {
+        self + b
+    }
+
+    #[inline(always)]
+    fn sub(self, (): (), b: Self) -> Self {
+        self - b
+    }
+
+    #[inline(always)]
+    fn mul(self, (): (), b: Self) -> Self {
+        self * b
+    }
+
+    // Two roundings: without build flags the fused form would be a library call.
+    #[inline(always)]
+    fn mul_add(self, (): (), a: Self, b: Self) -> Self {
+        self * a + b
+    }
+
+    #[inline(always)]
+    fn sigmoid(self, (): ()) -> Self {
+        Real::sigmoid(self)
+    }
+
+    #[inline(always)]
+    fn tanh(self, (): ()) -> Self {
+        f64::tanh(self)
+    }
+
+    #[inline(always)]
+    fn flushed(self, (): ()) -> Self {
+        Real::flushed(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Apply<'a> {
+        values: &'a mut [f32],
+        tanh: bool,
+    }
+
+    impl Kernel<f32> for Apply<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<V: Vector<Item = f32>>(self, token: V::Token) {
+            for chunk in self.values.chunks_mut(V::LANES) {
+                let x = V::load(token, chunk);
+                let y = if self.tanh {
+                    x.tanh(token)
+                } else {
+                    x.sigmoid(token)
+                };
+                y.store(token, chunk);
+            }
+        }
+    }
+
+    #[test]
+    fn sigmoid_and_tanh_are_within_3e_7_of_double_precision() {
+        for tanh in [false, true] {
+            let inputs: Vec<f32> = (-9_001..9_002).map(|step| step as f32 * 0.01).collect();
+            let mut values = inputs.clone();
+            run_f32(Apply {
+                values: &mut values,
+                tanh,
+            });
+            for (x, y) in inputs.iter().zip(&values) {
+                let x = f64::from(*x);
+                let exact = if tanh {
+                    x.tanh()
+                } else {
+                    crate::sentiment::sigmoid(x)
+                };
+                assert!(
+                    (f64::from(*y) - exact).abs() < 3e-7,
+                    "at {x}: {y} instead of {exact}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_nan_is_not_hidden() {
+        for tanh in [false, true] {
+            let mut values = [f32::NAN; 3];
+            run_f32(Apply {
+                values: &mut values,
+                tanh,
+            });
+            assert!(values.iter().all(|y| y.is_nan()));
+        }
+    }
+}
