@@ -1,0 +1,123 @@
+//! Weights to an ONNX graph of standard operators, and the proof that it answers as the network does.
+//!
+//! Every graph takes `ids` `[batch, time]` and `lengths` `[batch]` and answers `logit` `[batch]`. How much of a row it has
+//! to see is decided by the layers: see [`Trim`]. The graph's metadata says so too, with `maxlen` and the number of ids,
+//! so that a session can refuse what it cannot take.
+
+mod graph;
+mod layers;
+mod onnx;
+mod pads;
+mod proof;
+
+use crate::bundle::Trim;
+use crate::recipe::LayerRecipe;
+use crate::text::Side;
+use crate::train::network::Network;
+
+pub use proof::{Proof, ProofError, TOLERANCE, prove};
+
+/// Why a network has no graph.
+#[derive(Debug, thiserror::Error)]
+#[error("network cannot be exported: {0}")]
+pub struct ExportError(String);
+
+/// A graph.
+#[derive(Clone, Debug)]
+pub struct Exported {
+    /// The file.
+    pub onnx: Vec<u8>,
+    /// How its rows may be shortened.
+    pub trim: Trim,
+}
+
+/// The graph of a network whose rows are padded at `padding`.
+///
+/// # Errors
+/// The layers do not fit together, or a weight is not finite.
+pub fn export(network: &Network<f32>, padding: Side) -> Result<Exported, ExportError> {
+    check(network)?;
+    let trim = trim(network, padding);
+    Ok(Exported {
+        onnx: layers::write(network, trim),
+        trim,
+    })
+}
+
+/// How the rows of a network may be shortened, by what its layers read.
+pub fn trim(network: &Network<f32>, padding: Side) -> Trim {
+    let has = |wanted: fn(&LayerRecipe) -> bool| network.layers.iter().any(|l| wanted(&l.recipe));
+    if has(|layer| {
+        matches!(
+            layer,
+            LayerRecipe::Embedding {
+                mask_zero: true,
+                ..
+            }
+        )
+    }) {
+        Trim::Masked
+    } else if has(|layer| matches!(layer, LayerRecipe::Flatten {})) || padding == Side::Post {
+        Trim::None
+    } else {
+        Trim::Table
+    }
+}
+
+/// Every weight has the shape that the layer below and the recipe ask for.
+fn check(network: &Network<f32>) -> Result<(), ExportError> {
+    let fail = |reason: String| Err(ExportError(reason));
+    if network.maxlen == 0 {
+        return fail("maxlen is 0".into());
+    }
+    let mut features = 0;
+    let mut over_time = true;
+    for layer in &network.layers {
+        let (wanted, outputs): (Vec<Vec<usize>>, usize) = match layer.recipe {
+            LayerRecipe::Embedding { units, .. } => {
+                let rows = layer.weights.first().map_or(0, |w| w.shape()[0]);
+                (vec![vec![rows, units]], units)
+            }
+            LayerRecipe::Lstm {
+                units,
+                return_sequences,
+            } => {
+                over_time = return_sequences;
+                let gates = 4 * units;
+                (
+                    vec![vec![features, gates], vec![units, gates], vec![gates]],
+                    units,
+                )
+            }
+            LayerRecipe::Dense { units, .. } => (vec![vec![features, units], vec![units]], units),
+            LayerRecipe::Dropout { .. } | LayerRecipe::SpatialDropout { .. } => (vec![], features),
+            LayerRecipe::Flatten {} => {
+                over_time = false;
+                (vec![], features * network.maxlen)
+            }
+            LayerRecipe::GlobalMaxPooling {} | LayerRecipe::GlobalAveragePooling {} => {
+                over_time = false;
+                (vec![], features)
+            }
+            LayerRecipe::GlobalMaxAveragePooling {} => {
+                over_time = false;
+                (vec![], 2 * features)
+            }
+        };
+        features = outputs;
+        let found: Vec<&[usize]> = layer.weights.iter().map(|w| w.shape()).collect();
+        if found != wanted {
+            return fail(format!(
+                "{} has weights of shapes {found:?} where {wanted:?} are needed",
+                layer.name
+            ));
+        }
+        if let Some(weight) = layer.weights.iter().flatten().find(|w| !w.is_finite()) {
+            return fail(format!("{} has a weight that is {weight}", layer.name));
+        }
+    }
+    if over_time || features != 1 {
+        return fail("it does not end in one number for each row".into());
+    }
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! The messages of `onnx.proto` that a graph of ours needs, by hand: field numbers are ONNX's.
+//!
+//! Fields that ONNX tells apart from absent ones are options; everything else is left out when empty, as protobuf does.
+
+use prost::Message;
+
+/// The version of the file format that goes with [`OPSET`].
+pub const IR_VERSION: i64 = 8;
+/// The version of the standard operators.
+pub const OPSET: i64 = 17;
+
+/// A whole file.
+#[derive(Clone, PartialEq, Message)]
+pub struct Model {
+    #[prost(int64, tag = "1")]
+    pub ir_version: i64,
+    #[prost(string, tag = "2")]
+    pub producer_name: String,
+    #[prost(string, tag = "3")]
+    pub producer_version: String,
+    #[prost(message, optional, tag = "7")]
+    pub graph: Option<Graph>,
+    #[prost(message, repeated, tag = "8")]
+    pub opset_import: Vec<OperatorSet>,
+    #[prost(message, repeated, tag = "14")]
+    pub metadata_props: Vec<Property>,
+}
+
+/// The operators that a file uses.
+#[derive(Clone, PartialEq, Message)]
+pub struct OperatorSet {
+    #[prost(string, tag = "1")]
+    pub domain: String,
+    #[prost(int64, tag = "2")]
+    pub version: i64,
+}
+
+/// A key and its value.
+#[derive(Clone, PartialEq, Message)]
+pub struct Property {
+    #[prost(string, tag = "1")]
+    pub key: String,
+    #[prost(string, tag = "2")]
+    pub value: String,
+}
+
+/// Nodes in an order in which they can run.
+#[derive(Clone, PartialEq, Message)]
+pub struct Graph {
+    #[prost(message, repeated, tag = "1")]
+    pub node: Vec<Node>,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    #[prost(message, repeated, tag = "5")]
+    pub initializer: Vec<Tensor>,
+    #[prost(message, repeated, tag = "11")]
+    pub input: Vec<ValueInfo>,
+    #[prost(message, repeated, tag = "12")]
+    pub output: Vec<ValueInfo>,
+}
+
+/// One operator at work.
+#[derive(Clone, PartialEq, Message)]
+pub struct Node {
+    #[prost(string, repeated, tag = "1")]
+    pub input: Vec<String>,
+    #[prost(string, repeated, tag = "2")]
+    pub output: Vec<String>,
+    #[prost(string, tag = "3")]
+    pub name: String,
+    #[prost(string, tag = "4")]
+    pub op_type: String,
+    #[prost(message, repeated, tag = "5")]
+    pub attribute: Vec<Attribute>,
+}
+
+/// A constant argument of an operator.
+#[derive(Clone, PartialEq, Message)]
+pub struct Attribute {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(int64, optional, tag = "3")]
+    pub i: Option<i64>,
+    #[prost(int64, repeated, packed = "false", tag = "8")]
+    pub ints: Vec<i64>,
+    #[prost(int32, tag = "20")]
+    pub kind: i32,
+}
+
+impl Attribute {
+    /// `INT`.
+    pub fn int(name: &str, value: i64) -> Self {
+        Self {
+            name: name.to_owned(),
+            i: Some(value),
+            ints: Vec::new(),
+            kind: 2,
+        }
+    }
+
+    /// `INTS`.
+    pub fn ints(name: &str, values: &[i64]) -> Self {
+        Self {
+            name: name.to_owned(),
+            i: None,
+            ints: values.to_vec(),
+            kind: 7,
+        }
+    }
+}
+
+/// The element types in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Element {
+    /// `FLOAT`.
+    Float = 1,
+    /// `INT32`.
+    Int32 = 6,
+    /// `INT64`.
+    Int64 = 7,
+}
+
+/// A constant, row-major and little-endian.
+#[derive(Clone, PartialEq, Message)]
+pub struct Tensor {
+    #[prost(int64, repeated, packed = "false", tag = "1")]
+    pub dims: Vec<i64>,
+    #[prost(int32, tag = "2")]
+    pub data_type: i32,
+    #[prost(string, tag = "8")]
+    pub name: String,
+    #[prost(bytes = "vec", tag = "9")]
+    pub raw_data: Vec<u8>,
+}
+
+/// A named input or output.
+#[derive(Clone, PartialEq, Message)]
+pub struct ValueInfo {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(message, optional, tag = "2")]
+    pub r#type: Option<Type>,
+}
+
+impl ValueInfo {
+    /// A tensor whose sizes have names.
+    pub fn tensor(name: &str, element: Element, sizes: &[&str]) -> Self {
+        let dim = sizes
+            .iter()
+            .map(|size| Dimension {
+                dim_param: Some((*size).to_owned()),
+            })
+            .collect();
+        Self {
+            name: name.to_owned(),
+            r#type: Some(Type {
+                tensor_type: Some(TensorType {
+                    elem_type: element as i32,
+                    shape: Some(TensorShape { dim }),
+                }),
+            }),
+        }
+    }
+}
+
+/// The type of a value; always a tensor here.
+#[derive(Clone, PartialEq, Message)]
+pub struct Type {
+    #[prost(message, optional, tag = "1")]
+    pub tensor_type: Option<TensorType>,
+}
+
+/// What a tensor holds.
+#[derive(Clone, PartialEq, Message)]
+pub struct TensorType {
+    #[prost(int32, tag = "1")]
+    pub elem_type: i32,
+    #[prost(message, optional, tag = "2")]
+    pub shape: Option<TensorShape>,
+}
+
+/// A tensor's sizes.
+#[derive(Clone, PartialEq, Message)]
+pub struct TensorShape {
+    #[prost(message, repeated, tag = "1")]
+    pub dim: Vec<Dimension>,
+}
+
+/// A size that is known by name alone.
+#[derive(Clone, PartialEq, Message)]
+pub struct Dimension {
+    #[prost(string, optional, tag = "2")]
+    pub dim_param: Option<String>,
+}

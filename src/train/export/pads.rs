@@ -1,0 +1,166 @@
+//! What a network carries from step to step after reading 0, 1, 2, ... pads and nothing else.
+//!
+//! Every row of an unmasked, pre-padded network begins with such a run, so these states stand in for reading it. They are
+//! computed in double precision by a forward of this file's own: the trainer's kernels prove the exported graph and should
+//! not also have made it.
+
+use ndarray::ArrayD;
+
+use crate::recipe::{Activation, LayerRecipe};
+use crate::sentiment::sigmoid;
+use crate::train::network::{Layer, Network};
+
+/// What one layer carries, for each number of pads from 0 to `maxlen - 1`: every row has a token at least.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Carried {
+    /// Nothing: the layer answers each step by itself.
+    Nothing,
+    /// An LSTM's output and cell.
+    States {
+        /// `[maxlen, units]`
+        output: Vec<f64>,
+        /// `[maxlen, units]`
+        cell: Vec<f64>,
+    },
+    /// What pooling over time has seen.
+    Pooled {
+        /// The largest values, minus infinity before the first step: `[maxlen, features]`
+        max: Vec<f64>,
+        /// The sums: `[maxlen, features]`
+        sum: Vec<f64>,
+    },
+}
+
+/// What every layer of the network carries; `pad` is the pads' id.
+pub fn carried(network: &Network<f32>, pad: usize) -> Vec<Carried> {
+    let pads = network.maxlen - 1;
+    let mut steps = Some(Steps::default()); // until a layer takes time away
+    network
+        .layers
+        .iter()
+        .map(|layer| match steps.take() {
+            Some(input) => {
+                let (carried, output) = read(layer, input, (pads, pad));
+                steps = output;
+                carried
+            }
+            None => Carried::Nothing,
+        })
+        .collect()
+}
+
+/// What a layer answers to a run of pads.
+#[derive(Default)]
+struct Steps {
+    features: usize,
+    values: Vec<f64>, // [pads, features]
+}
+
+/// One layer over all pads: what it carries, and its answers unless it takes time away.
+fn read(layer: &Layer<f32>, input: Steps, (pads, pad): (usize, usize)) -> (Carried, Option<Steps>) {
+    match layer.recipe {
+        LayerRecipe::Embedding { units, .. } => {
+            let table = &layer.weights[0];
+            let row: Vec<f64> = (0..units).map(|at| f64::from(table[[pad, at]])).collect();
+            let steps = Steps {
+                features: units,
+                values: row.repeat(pads),
+            };
+            (Carried::Nothing, Some(steps))
+        }
+        LayerRecipe::Lstm {
+            units,
+            return_sequences,
+        } => {
+            let (output, cell) = lstm(layer, units, &input);
+            let steps = Steps {
+                features: units,
+                values: output[units..].to_vec(),
+            };
+            let carried = Carried::States { output, cell };
+            (carried, return_sequences.then_some(steps))
+        }
+        LayerRecipe::Dense { units, activation } => {
+            let values = input
+                .chunks()
+                .flat_map(|step| dense(layer, activation, step))
+                .collect();
+            let steps = Steps {
+                features: units,
+                values,
+            };
+            (Carried::Nothing, Some(steps))
+        }
+        LayerRecipe::Dropout { .. } | LayerRecipe::SpatialDropout { .. } => {
+            (Carried::Nothing, Some(input))
+        }
+        LayerRecipe::GlobalMaxPooling {}
+        | LayerRecipe::GlobalAveragePooling {}
+        | LayerRecipe::GlobalMaxAveragePooling {} => (pooled(&input), None),
+        // A network that flattens is not trimmed and asks for no states.
+        LayerRecipe::Flatten {} => (Carried::Nothing, None),
+    }
+}
+
+impl Steps {
+    fn chunks(&self) -> impl Iterator<Item = &[f64]> {
+        self.values.chunks_exact(self.features)
+    }
+}
+
+/// Outputs and cells before the first step and after each: `[pads + 1, units]`.
+fn lstm(layer: &Layer<f32>, units: usize, input: &Steps) -> (Vec<f64>, Vec<f64>) {
+    let [kernel, recurrent, bias] = [0, 1, 2].map(|at| &layer.weights[at]);
+    let (mut outputs, mut cells) = (vec![0.0; units], vec![0.0; units]);
+    for step in input.chunks() {
+        let (output, cell) = (last(&outputs, units), last(&cells, units));
+        let gate = |at: usize| {
+            f64::from(bias[[at]]) + product(kernel, step, at) + product(recurrent, &output, at)
+        };
+        for (unit, cell) in cell.into_iter().enumerate() {
+            let [input, forget, candidate, exposed] = [0, 1, 2, 3].map(|g| gate(g * units + unit));
+            let next = sigmoid(forget) * cell + sigmoid(input) * candidate.tanh();
+            cells.push(next);
+            outputs.push(sigmoid(exposed) * next.tanh());
+        }
+    }
+    (outputs, cells)
+}
+
+fn last(rows: &[f64], width: usize) -> Vec<f64> {
+    rows[rows.len() - width..].to_vec()
+}
+
+fn dense(layer: &Layer<f32>, activation: Activation, step: &[f64]) -> Vec<f64> {
+    let [kernel, bias] = [0, 1].map(|at| &layer.weights[at]);
+    (0..bias.len())
+        .map(|at| {
+            let sum = f64::from(bias[[at]]) + product(kernel, step, at);
+            match activation {
+                Activation::Linear => sum,
+                Activation::Sigmoid => sigmoid(sum),
+                Activation::Relu => sum.max(0.0),
+                Activation::Tanh => sum.tanh(),
+            }
+        })
+        .collect()
+}
+
+/// A row vector times column `at` of a matrix.
+fn product(matrix: &ArrayD<f32>, row: &[f64], at: usize) -> f64 {
+    row.iter()
+        .enumerate()
+        .map(|(from, value)| value * f64::from(matrix[[from, at]]))
+        .sum()
+}
+
+fn pooled(input: &Steps) -> Carried {
+    let features = input.features;
+    let (mut max, mut sum) = (vec![f64::NEG_INFINITY; features], vec![0.0; features]);
+    for step in input.chunks() {
+        let (best, total) = (last(&max, features), last(&sum, features));
+        max.extend(best.iter().zip(step).map(|(best, value)| best.max(*value)));
+        sum.extend(total.iter().zip(step).map(|(total, value)| total + value));
+    }
+    Carried::Pooled { max, sum }
+}

@@ -1,0 +1,459 @@
+//! The exported graph in ONNX Runtime against a forward written here, for every layer and every way of padding.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use ndarray::ArrayD;
+use sentiment::bundle::Trim;
+use sentiment::engine::session::{Device, Runtime, Session, SessionOptions};
+use sentiment::recipe::{Activation, LayerRecipe};
+use sentiment::text::{PaddingSpec, Side};
+use sentiment::train::export::{ProofError, export, prove};
+use sentiment::train::network::{Layer, Network};
+
+const MAXLEN: usize = 12;
+const IDS: usize = 20;
+
+/// Numbers in -1..1 that repeat from run to run.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> f64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        ((self.next() + 1.0) / 2.0 * end as f64) as usize
+    }
+}
+
+fn embedding(units: usize, mask_zero: bool) -> LayerRecipe {
+    LayerRecipe::Embedding { units, mask_zero }
+}
+
+fn lstm(units: usize, return_sequences: bool) -> LayerRecipe {
+    LayerRecipe::Lstm {
+        units,
+        return_sequences,
+    }
+}
+
+fn dense(units: usize, activation: Activation) -> LayerRecipe {
+    LayerRecipe::Dense { units, activation }
+}
+
+/// A network of these layers with random weights, and the last dense layer on top.
+fn network(layers: &[LayerRecipe], maxlen: usize, seed: u64) -> Network<f32> {
+    let mut noise = Noise(0x9e37_79b9_7f4a_7c15 ^ seed);
+    let mut features = IDS;
+    let top = dense(1, Activation::Sigmoid);
+    let inner = layers.len() - 1;
+    let layers = layers
+        .iter()
+        .chain([&top])
+        .enumerate()
+        .map(|(at, recipe)| {
+            let (shapes, outputs) = match *recipe {
+                LayerRecipe::Embedding { units, .. } => (vec![vec![features, units]], units),
+                LayerRecipe::Lstm { units, .. } => (
+                    vec![
+                        vec![features, 4 * units],
+                        vec![units, 4 * units],
+                        vec![4 * units],
+                    ],
+                    units,
+                ),
+                LayerRecipe::Dense { units, .. } => {
+                    (vec![vec![features, units], vec![units]], units)
+                }
+                LayerRecipe::Flatten {} => (vec![], features * maxlen),
+                LayerRecipe::GlobalMaxAveragePooling {} => (vec![], 2 * features),
+                _ => (vec![], features),
+            };
+            features = outputs;
+            // The inner layers are contractive; the top one spreads the answers again.
+            let scale = if at > inner { 6.0 } else { 1.5 };
+            let weights = shapes
+                .into_iter()
+                .map(|shape| ArrayD::from_shape_fn(shape, |_| scale * noise.next() as f32))
+                .collect();
+            Layer {
+                name: format!("layer_{at}"),
+                recipe: recipe.clone(),
+                weights,
+            }
+        })
+        .collect();
+    Network { layers, maxlen }
+}
+
+/// The logit of one row as the network reads it, one number after another.
+fn reference(network: &Network<f32>, row: &[i64]) -> f64 {
+    let at = |w: &ArrayD<f32>, index: &[usize]| f64::from(w[index]);
+    let logistic = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let mut steps: Vec<Vec<f64>> = row.iter().map(|&id| vec![id as f64]).collect();
+    let last = network.layers.len() - 1;
+    for (place, layer) in network.layers.iter().enumerate() {
+        let w = &layer.weights;
+        steps = match layer.recipe {
+            LayerRecipe::Embedding { units, .. } => steps
+                .iter()
+                .map(|id| {
+                    (0..units)
+                        .map(|u| at(&w[0], &[id[0] as usize, u]))
+                        .collect()
+                })
+                .collect(),
+            LayerRecipe::Lstm {
+                units,
+                return_sequences,
+            } => {
+                let (mut h, mut c) = (vec![0.0; units], vec![0.0; units]);
+                let mut all = Vec::new();
+                for x in &steps {
+                    let z: Vec<f64> = (0..4 * units)
+                        .map(|g| {
+                            let mut sum = at(&w[2], &[g]);
+                            for (i, x) in x.iter().enumerate() {
+                                sum += x * at(&w[0], &[i, g]);
+                            }
+                            for (i, h) in h.iter().enumerate() {
+                                sum += h * at(&w[1], &[i, g]);
+                            }
+                            sum
+                        })
+                        .collect();
+                    for u in 0..units {
+                        let (i, f) = (logistic(z[u]), logistic(z[units + u]));
+                        let (g, o) = (z[2 * units + u].tanh(), logistic(z[3 * units + u]));
+                        c[u] = f * c[u] + i * g;
+                        h[u] = o * c[u].tanh();
+                    }
+                    all.push(h.clone());
+                }
+                if return_sequences { all } else { vec![h] }
+            }
+            LayerRecipe::Dense { units, activation } => steps
+                .iter()
+                .map(|x| {
+                    (0..units)
+                        .map(|u| {
+                            let products = x.iter().enumerate();
+                            let sum: f64 = products.map(|(i, x)| x * at(&w[0], &[i, u])).sum();
+                            let sum = sum + at(&w[1], &[u]);
+                            match activation {
+                                _ if place == last => sum,
+                                Activation::Linear => sum,
+                                Activation::Sigmoid => logistic(sum),
+                                Activation::Relu => sum.max(0.0),
+                                Activation::Tanh => sum.tanh(),
+                            }
+                        })
+                        .collect()
+                })
+                .collect(),
+            LayerRecipe::Flatten {} => vec![steps.concat()],
+            LayerRecipe::Dropout { .. } | LayerRecipe::SpatialDropout { .. } => steps,
+            LayerRecipe::GlobalMaxPooling {} => vec![largest(&steps)],
+            LayerRecipe::GlobalAveragePooling {} => vec![mean(&steps)],
+            LayerRecipe::GlobalMaxAveragePooling {} => {
+                vec![[largest(&steps), mean(&steps)].concat()]
+            }
+        };
+    }
+    steps[0][0]
+}
+
+fn largest(steps: &[Vec<f64>]) -> Vec<f64> {
+    (0..steps[0].len())
+        .map(|f| steps.iter().map(|s| s[f]).fold(f64::MIN, f64::max))
+        .collect()
+}
+
+fn mean(steps: &[Vec<f64>]) -> Vec<f64> {
+    (0..steps[0].len())
+        .map(|f| steps.iter().map(|s| s[f]).sum::<f64>() / steps.len() as f64)
+        .collect()
+}
+
+fn padding(maxlen: usize, padding: Side) -> PaddingSpec {
+    PaddingSpec {
+        maxlen,
+        padding,
+        truncating: Side::Pre,
+        value: 0,
+    }
+}
+
+/// Rows of every length from 1 to `maxlen`, several of each, in no order.
+fn rows(maxlen: usize, seed: u64) -> Vec<Vec<i64>> {
+    let mut noise = Noise(77 + seed);
+    (0..3 * maxlen)
+        .map(|at| {
+            let length = 1 + (at * 7) % maxlen;
+            (0..length)
+                .map(|_| 1 + noise.below(IDS - 1) as i64)
+                .collect()
+        })
+        .collect()
+}
+
+fn padded(row: &[i64], maxlen: usize, side: Side) -> Vec<i64> {
+    let pads = vec![0; maxlen - row.len()];
+    match side {
+        Side::Pre => [pads, row.to_vec()].concat(),
+        Side::Post => [row.to_vec(), pads].concat(),
+    }
+}
+
+/// Exports, proves against the reference, and says how the graph may be trimmed.
+fn proven(layers: &[LayerRecipe], maxlen: usize, side: Side) -> Trim {
+    let network = network(layers, maxlen, maxlen as u64);
+    let exported = export(&network, side).unwrap();
+    let rows = rows(maxlen, 1);
+    let expected: Vec<(&[i64], f64)> = rows
+        .iter()
+        .map(|row| {
+            let read = match exported.trim {
+                Trim::Masked => row.clone(),
+                Trim::Table | Trim::None => padded(row, maxlen, side),
+            };
+            (row.as_slice(), reference(&network, &read))
+        })
+        .collect();
+    let (low, high) = expected
+        .iter()
+        .fold((f64::MAX, f64::MIN), |(low, high), (_, logit)| {
+            (low.min(*logit), high.max(*logit))
+        });
+    assert!(
+        high - low > 0.03,
+        "rows that answer alike prove nothing: {low}..{high}"
+    );
+    let trained = trainer_logits(&network, exported.trim, side, &rows);
+    for ((row, expected), trained) in expected.iter().zip(trained) {
+        assert!(
+            (expected - trained).abs() < 1e-9,
+            "{row:?}: {expected} {trained}"
+        );
+    }
+    let runtime = Runtime::load().unwrap();
+    let proof = prove(&runtime, &exported, &padding(maxlen, side), &expected)
+        .unwrap_or_else(|error| panic!("{layers:?}, padding {side:?}: {error}"));
+    assert_eq!(proof.rows, rows.len());
+    assert!(proof.worst < 3e-6, "{layers:?}: {}", proof.worst);
+    exported.trim
+}
+
+/// What the trainer's own forward answers in double precision.
+fn trainer_logits(network: &Network<f32>, trim: Trim, side: Side, rows: &[Vec<i64>]) -> Vec<f64> {
+    let read: Vec<Vec<i64>> = rows
+        .iter()
+        .map(|row| match trim {
+            Trim::Masked => row.clone(),
+            Trim::Table | Trim::None => padded(row, network.maxlen, side),
+        })
+        .collect();
+    let read: Vec<&[i64]> = read.iter().map(Vec::as_slice).collect();
+    network.cast::<f64>().logits(&read)
+}
+
+/// Every kind of network over an embedding.
+fn stacks(mask_zero: bool) -> Vec<Vec<LayerRecipe>> {
+    let pools = [
+        LayerRecipe::GlobalMaxPooling {},
+        LayerRecipe::GlobalAveragePooling {},
+        LayerRecipe::GlobalMaxAveragePooling {},
+    ];
+    let mut stacks = vec![
+        vec![embedding(5, mask_zero), lstm(4, false)],
+        vec![embedding(3, mask_zero), lstm(6, true), lstm(4, false)],
+        vec![
+            embedding(4, mask_zero),
+            LayerRecipe::SpatialDropout { rate: 0.2 },
+            lstm(9, true),
+            dense(8, Activation::Tanh),
+            LayerRecipe::Dropout { rate: 0.5 },
+            lstm(7, true),
+            lstm(6, false),
+            dense(10, Activation::Relu),
+        ],
+    ];
+    for pool in pools {
+        stacks.push(vec![
+            embedding(5, mask_zero),
+            dense(4, Activation::Sigmoid),
+            pool.clone(),
+        ]);
+        stacks.push(vec![
+            embedding(5, mask_zero),
+            lstm(4, true),
+            dense(6, Activation::Linear),
+            pool,
+            dense(3, Activation::Tanh),
+        ]);
+    }
+    stacks
+}
+
+#[test]
+fn pre_padded_unmasked_networks_are_trimmed_by_their_states_after_pads() {
+    for layers in stacks(false) {
+        assert_eq!(proven(&layers, MAXLEN, Side::Pre), Trim::Table);
+    }
+}
+
+#[test]
+fn a_row_of_one_step_needs_no_pads() {
+    for layers in stacks(false) {
+        assert_eq!(proven(&layers, 1, Side::Pre), Trim::Table);
+    }
+}
+
+#[test]
+fn post_padded_unmasked_networks_see_whole_rows() {
+    for layers in stacks(false) {
+        assert_eq!(proven(&layers, MAXLEN, Side::Post), Trim::None);
+    }
+}
+
+#[test]
+fn masked_networks_never_read_a_pad() {
+    for layers in stacks(true) {
+        for side in [Side::Pre, Side::Post] {
+            assert_eq!(proven(&layers, MAXLEN, side), Trim::Masked);
+        }
+    }
+}
+
+#[test]
+fn networks_that_flatten_see_whole_rows() {
+    let flat = LayerRecipe::Flatten {};
+    for layers in [
+        vec![embedding(5, false), flat.clone()],
+        vec![
+            embedding(4, false),
+            lstm(3, true),
+            flat,
+            dense(4, Activation::Relu),
+        ],
+    ] {
+        for side in [Side::Pre, Side::Post] {
+            assert_eq!(proven(&layers, MAXLEN, side), Trim::None);
+        }
+    }
+}
+
+#[test]
+fn a_graph_that_answers_otherwise_is_refused_with_its_worst_row() {
+    let trained = network(&[embedding(5, false), lstm(4, false)], MAXLEN, 3);
+    let mut exported = export(&trained, Side::Pre).unwrap();
+    let rows = rows(MAXLEN, 2);
+    let mut expected: Vec<(&[i64], f64)> = rows
+        .iter()
+        .map(|row| {
+            let logit = reference(&trained, &padded(row, MAXLEN, Side::Pre));
+            (row.as_slice(), logit)
+        })
+        .collect();
+    expected[7].1 += 0.1;
+    let runtime = Runtime::load().unwrap();
+    let spec = padding(MAXLEN, Side::Pre);
+    let refused = prove(&runtime, &exported, &spec, &expected).unwrap_err();
+    assert!(
+        matches!(refused, ProofError::Differs { row: 7, .. }),
+        "{refused}"
+    );
+    expected[7].1 = f64::NAN;
+    assert!(prove(&runtime, &exported, &spec, &expected).is_err());
+    assert!(matches!(
+        prove(&runtime, &exported, &spec, &[]),
+        Err(ProofError::NoRows)
+    ));
+    // The graph of another network is not this one's.
+    expected[7].1 = reference(&trained, &padded(&rows[7], MAXLEN, Side::Pre));
+    let other = network(&[embedding(5, false), lstm(4, false)], MAXLEN, 4);
+    exported.onnx = export(&other, Side::Pre).unwrap().onnx;
+    assert!(prove(&runtime, &exported, &spec, &expected).is_err());
+}
+
+#[test]
+fn weights_that_do_not_fit_are_refused_by_layer() {
+    let mut trained = network(&[embedding(5, false), lstm(4, false)], MAXLEN, 3);
+    trained.layers[1].weights[1] = ArrayD::zeros(vec![3, 16]);
+    let refused = export(&trained, Side::Pre).unwrap_err().to_string();
+    assert!(refused.contains("layer_1"), "{refused}");
+    let mut trained = network(&[embedding(5, false), lstm(4, false)], MAXLEN, 3);
+    trained.layers[0].weights[0][[2, 2]] = f32::NAN;
+    let refused = export(&trained, Side::Pre).unwrap_err().to_string();
+    assert!(
+        refused.contains("layer_0") && refused.contains("NaN"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn the_same_network_gives_the_same_file() {
+    let layers = [
+        embedding(5, true),
+        lstm(4, true),
+        LayerRecipe::GlobalMaxAveragePooling {},
+    ];
+    let [first, second] =
+        [(); 2].map(|()| export(&network(&layers, MAXLEN, 9), Side::Pre).unwrap());
+    assert_eq!(first.onnx, second.onnx);
+}
+
+#[test]
+fn a_session_refuses_what_would_end_the_process_and_goes_on() {
+    let trained = network(&[embedding(5, false), lstm(4, false)], MAXLEN, 5);
+    let exported = export(&trained, Side::Pre).unwrap();
+    let runtime = Runtime::load().unwrap();
+    let options = SessionOptions {
+        device: Device::Cpu,
+    };
+    let mut session = Session::open(&runtime, &exported.onnx, options).unwrap();
+    assert_eq!(session.provider(), "cpu");
+    assert!(session.run(&[], (0, 3), &[]).is_err());
+    assert!(session.run(&[], (1, 0), &[1]).is_err());
+    assert!(session.run(&[-1], (1, 1), &[1]).is_err());
+    assert!(session.run(&[IDS as i64], (1, 1), &[1]).is_err());
+    assert!(
+        session
+            .run(&[1; MAXLEN + 1], (1, MAXLEN + 1), &[1])
+            .is_err()
+    );
+    let logit = session.run(&[3, 4], (1, 2), &[2]).unwrap()[0];
+    let expected = reference(&trained, &padded(&[3, 4], MAXLEN, Side::Pre));
+    assert!((f64::from(logit) - expected).abs() < 1e-5);
+}
+
+#[test]
+fn what_is_no_graph_of_ours_is_refused() {
+    let runtime = Runtime::load().unwrap();
+    for bytes in [&b""[..], b"not a graph"] {
+        assert!(Session::open(&runtime, bytes, SessionOptions::default()).is_err());
+    }
+    let trained = network(&[embedding(5, false), lstm(4, false)], MAXLEN, 5);
+    let mut onnx = export(&trained, Side::Pre).unwrap().onnx;
+    onnx.truncate(onnx.len() / 2);
+    assert!(Session::open(&runtime, &onnx, SessionOptions::default()).is_err());
+}
+
+#[test]
+fn cuda_without_a_gpu_is_an_error_and_auto_takes_the_cpu() {
+    let trained = network(&[embedding(5, false), lstm(4, false)], MAXLEN, 5);
+    let onnx = export(&trained, Side::Pre).unwrap().onnx;
+    let runtime = Runtime::load().unwrap();
+    let open = |device| Session::open(&runtime, &onnx, SessionOptions { device });
+    let auto = open(Device::Auto).unwrap();
+    match open(Device::Cuda) {
+        Ok(cuda) => assert_eq!((cuda.provider(), auto.provider()), ("cuda", "cuda")),
+        Err(refused) => {
+            assert!(refused.to_string().contains("GPU"), "{refused}");
+            assert_eq!(auto.provider(), "cpu");
+        }
+    }
+}
