@@ -1,0 +1,46 @@
+# Everything a person or a machine does with this repository. `make serve` and `make test` need nothing set up but cargo,
+# a C compiler, and Python 3 with pip, which fetches ONNX Runtime.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+.PHONY: build serve test lint bench test-all image onnxruntime clean
+
+CARGO ?= cargo
+LISTEN ?= 127.0.0.1:8080
+MODELS ?= models
+IMAGE ?= sentiment
+DOCKER ?= docker
+
+build: onnxruntime
+	$(CARGO) build --release --locked
+
+# Serves models/ until Ctrl-C.
+serve: onnxruntime
+	$(CARGO) run --release --locked -- serve --listen $(LISTEN) --models $(MODELS)
+
+# All that a change can break and that needs no other program.
+test: onnxruntime
+	$(CARGO) test --locked
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
+
+# Quiet when the library is there; ORT_DYLIB_PATH takes its place.
+onnxruntime:
+	@scripts/fetch-onnxruntime.sh
+
+# Each bench prints what it measured, on the machine at hand.
+bench: onnxruntime
+	$(CARGO) bench --locked
+
+test-all: test lint image
+
+image:
+	$(DOCKER) build -f docker/Dockerfile -t $(IMAGE) .
+
+clean:
+	rm -rf .ort
+	$(CARGO) clean
