@@ -14,6 +14,7 @@ use sentiment::sentiment::sigmoid;
 use sentiment::text::Side;
 use sentiment::train::export::export;
 use sentiment::train::network::Network;
+use sentiment::train::summary::summary;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -160,4 +161,23 @@ fn stacked_word_lstms_answer_as_keras_does() {
 #[test]
 fn stacked_character_lstms_answer_as_keras_does() {
     assert_eq!(witnessed("m4_char_lstm", &lstms(16), 95), Trim::Table);
+}
+
+#[test]
+fn the_summary_is_that_of_keras() {
+    let network = Network::<f32>::build(&lstms(32), 10_000, 350, 1);
+    let shown: Vec<_> = summary(&network)
+        .into_iter()
+        .map(|layer| (layer.name, layer.output_shape, layer.parameters))
+        .collect();
+    let rows = [
+        ("embedding", vec![None, Some(350), Some(32)], 320_000),
+        ("lstm", vec![None, Some(350), Some(64)], 24_832),
+        ("lstm_1", vec![None, Some(32)], 12_416),
+        ("dense", vec![None, Some(1)], 33),
+    ];
+    assert_eq!(
+        shown,
+        rows.map(|(name, shape, weights)| (name.to_owned(), shape, weights))
+    );
 }

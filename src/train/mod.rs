@@ -11,4 +11,5 @@ pub mod layout;
 pub mod network;
 pub mod real;
 pub mod step;
+pub mod summary;
 pub mod vector;
