@@ -1,6 +1,7 @@
 //! Training: recipe and reviews in, a trained network out.
 
 pub mod adam;
+pub mod dataset;
 pub mod export;
 #[cfg(test)]
 mod gradient_check;
