@@ -1,6 +1,7 @@
 //! Training: recipe and reviews in, a trained network out.
 
 pub mod adam;
+pub mod curves;
 pub mod dataset;
 pub mod export;
 #[cfg(test)]
@@ -11,6 +12,7 @@ pub mod layers;
 pub mod layout;
 pub mod network;
 pub mod real;
+pub mod report;
 pub mod step;
 pub mod summary;
 pub mod vector;
