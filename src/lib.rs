@@ -21,6 +21,7 @@
 //! 4. A bundle is immutable once renamed into place; a version is never rewritten.
 
 pub mod bundle;
+pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod recipe;

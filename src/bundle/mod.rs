@@ -8,6 +8,7 @@ pub mod digest;
 pub mod error;
 pub mod folder;
 pub mod manifest;
+mod peek;
 pub mod trim;
 pub mod version;
 mod write;

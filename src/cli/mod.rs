@@ -1,0 +1,99 @@
+//! The command line: one file a subcommand.
+//!
+//! Every flag `--some-flag` can also be given as `SENTIMENT_SOME_FLAG`. Exit codes: 0, 1 failed, 2 wrong usage. A failure
+//! is one line on standard error, `error: ` and the chain of its causes; a reader that goes away is no failure.
+
+mod interrupt;
+mod models;
+mod output;
+mod progress;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+pub use interrupt::on_interrupt;
+pub use output::Output;
+pub use progress::Progress;
+
+use crate::config;
+
+/// Trains LSTM sentiment models on your own reviews and serves them over HTTP.
+#[derive(Debug, Parser)]
+#[command(name = "sentiment", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List, show and activate models.
+    Models(models::Args),
+}
+
+/// The command line is well formed and still cannot mean anything: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+/// Runs what the command line asks for.
+pub fn main() -> ExitCode {
+    let mut command = config::with_environment(Cli::command());
+    let parsed = Cli::from_arg_matches_mut(&mut command.get_matches_mut());
+    let cli = parsed.unwrap_or_else(|error| error.format(&mut command).exit());
+    let done = match cli.command {
+        Command::Models(args) => models::run(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if reader_gone(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", one_line(&error));
+            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn reader_gone(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// The chain of causes, each said once: many errors name their cause in their own text.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if line.is_empty() {
+            line = text;
+        } else if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_and_subcommands_do_not_contradict_each_other() {
+        config::with_environment(Cli::command()).debug_assert();
+    }
+
+    #[test]
+    fn a_cause_is_said_once_and_on_one_line() {
+        let inner = io::Error::other("disk\n  gone");
+        let error = anyhow::Error::new(inner).context("model.onnx: disk gone");
+        assert_eq!(one_line(&error), "model.onnx: disk gone");
+        let error = anyhow::anyhow!("disk gone").context("cannot load \"imdb\"");
+        assert_eq!(one_line(&error), "cannot load \"imdb\": disk gone");
+    }
+}

@@ -1,0 +1,278 @@
+//! `sentiment models`: what is in the folder of models, and which version serves.
+
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Subcommand;
+
+use super::Usage;
+use crate::bundle::{self, LayerSummary, Manifest, SplitMetrics, folder};
+use crate::recipe::valid_name;
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Action,
+    /// The folder of models.
+    #[arg(long, global = true, value_name = "DIR", default_value = "models")]
+    models: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List every model and version.
+    List,
+    /// Show a version's network, data and measurements.
+    Show {
+        /// A name, name@version, or a bundle's folder.
+        #[arg(value_name = "MODEL")]
+        model: String,
+    },
+    /// Make a version the one that serves.
+    Activate {
+        /// A name and a version.
+        #[arg(value_name = "NAME@VERSION")]
+        model: String,
+    },
+}
+
+pub(super) fn run(args: Args) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match args.action {
+        Action::List => list(&args.models, &mut out)?,
+        Action::Show { model } => show(&args.models, &model, &mut out)?,
+        Action::Activate { model } => activate(&args.models, &model, &mut out)?,
+    }
+    Ok(out.flush()?)
+}
+
+fn list(models: &Path, out: &mut impl Write) -> anyhow::Result<()> {
+    let mut table = vec![
+        [
+            "MODEL",
+            "ACTIVE",
+            "LANGUAGES",
+            "PARAMETERS",
+            "ACCURACY",
+            "CREATED",
+        ]
+        .map(str::to_owned),
+    ];
+    for found in folder::list(models)? {
+        let active = folder::active(models, &found.name);
+        for version in found.versions {
+            let dir = models.join(&found.name).join(version.to_string());
+            let name = format!("{}@{version}", found.name);
+            let mark = match &active {
+                Ok(active) if *active == Some(version) => "*",
+                _ => "",
+            };
+            table.push(match Manifest::read(&dir) {
+                Ok(manifest) => [
+                    name,
+                    mark.to_owned(),
+                    manifest.languages.join(","),
+                    grouped(manifest.parameters),
+                    accuracy(&manifest),
+                    manifest.created,
+                ],
+                Err(error) => {
+                    let none = || "-".to_owned();
+                    [
+                        name,
+                        mark.to_owned(),
+                        none(),
+                        none(),
+                        none(),
+                        error.to_string(),
+                    ]
+                }
+            });
+        }
+        if let Err(error) = active {
+            eprintln!("warning: {error}");
+        }
+    }
+    write_table(out, &table, &[3, 4])
+}
+
+/// On the rows scored once, else on those that chose the epoch.
+fn accuracy(manifest: &Manifest) -> String {
+    let metrics = &manifest.metrics;
+    match metrics.test.as_ref().or(metrics.validation.as_ref()) {
+        Some(split) => format!("{:.2}%", 100.0 * split.all.accuracy),
+        None => "-".to_owned(),
+    }
+}
+
+fn show(models: &Path, model: &str, out: &mut impl Write) -> anyhow::Result<()> {
+    let dir = folder::resolve(models, model)?;
+    let manifest = Manifest::read(&dir)?;
+    writeln!(
+        out,
+        "Model: \"{}\", version {}",
+        manifest.name, manifest.version
+    )?;
+    write_summary(out, &manifest.layers)?;
+    let bytes = manifest.parameters * 4;
+    writeln!(
+        out,
+        "Total params: {} ({:.2} MB)\n",
+        grouped(manifest.parameters),
+        bytes as f64 / (1024.0 * 1024.0)
+    )?;
+    writeln!(out, "languages    {}", manifest.languages.join(", "))?;
+    if !manifest.default_for.is_empty() {
+        writeln!(out, "default for  {}", manifest.default_for.join(", "))?;
+    }
+    writeln!(
+        out,
+        "created      {} by sentiment {}",
+        manifest.created, manifest.program
+    )?;
+    writeln!(
+        out,
+        "rows         at most {} tokens, {} ids",
+        manifest.maxlen,
+        grouped(manifest.rows as u64)
+    )?;
+    writeln!(out, "temperature  {:.4}", manifest.calibration.temperature)?;
+    let training = &manifest.training;
+    for source in &training.sources {
+        writeln!(
+            out,
+            "source       {}: {} reviews, {} positive, {} negative",
+            source.name,
+            grouped(source.rows),
+            grouped(source.positive),
+            grouped(source.negative)
+        )?;
+    }
+    writeln!(
+        out,
+        "training     {} rows, {} of {} epochs, {:.0} s",
+        grouped(training.train_rows),
+        training.best_epoch,
+        training.epochs,
+        training.seconds
+    )?;
+    for (name, split) in [
+        ("validation", &manifest.metrics.validation),
+        ("test", &manifest.metrics.test),
+    ] {
+        if let Some(split) = split {
+            write_metrics(out, name, split)?;
+        }
+    }
+    if let Some(card) = &manifest.card {
+        writeln!(out, "\n{}", card.trim())?;
+    }
+    Ok(())
+}
+
+/// As Keras's `summary()` draws it.
+fn write_summary(out: &mut impl Write, layers: &[LayerSummary]) -> io::Result<()> {
+    let cells: Vec<[String; 3]> = layers
+        .iter()
+        .map(|layer| {
+            let shape: Vec<String> = layer
+                .output_shape
+                .iter()
+                .map(|size| size.map_or("None".to_owned(), |size| size.to_string()))
+                .collect();
+            [
+                format!("{} ({})", layer.name, layer.kind),
+                format!("({})", shape.join(", ")),
+                grouped(layer.parameters),
+            ]
+        })
+        .collect();
+    let width = |column: usize, least: usize| {
+        let widths = cells.iter().map(|row| row[column].chars().count());
+        widths.max().unwrap_or(0).max(least)
+    };
+    let (name, shape, count) = (width(0, 28), width(1, 25), width(2, 10));
+    let line = |rule: &str| rule.repeat(name + shape + count + 5);
+    writeln!(out, "{}", line("_"))?;
+    writeln!(
+        out,
+        " {:name$}  {:shape$}  {:count$}",
+        "Layer (type)", "Output Shape", "Param #"
+    )?;
+    writeln!(out, "{}", line("="))?;
+    for [layer, output, parameters] in &cells {
+        writeln!(out, " {layer:name$}  {output:shape$}  {parameters:count$}")?;
+    }
+    writeln!(out, "{}", line("="))
+}
+
+fn write_metrics(out: &mut impl Write, name: &str, split: &SplitMetrics) -> io::Result<()> {
+    let one = [("all", &split.all)];
+    let by_source = split.sources.iter().map(|(name, m)| (name.as_str(), m));
+    for (source, measured) in one.into_iter().chain(by_source) {
+        let auc = measured
+            .auc
+            .map_or("-".to_owned(), |auc| format!("{auc:.4}"));
+        writeln!(
+            out,
+            "{name:<12} {source}: {} rows, accuracy {:.2}%, auc {auc}, loss {:.4}, ece {:.4}",
+            grouped(measured.rows),
+            100.0 * measured.accuracy,
+            measured.loss,
+            measured.ece
+        )?;
+    }
+    Ok(())
+}
+
+fn activate(models: &Path, model: &str, out: &mut impl Write) -> anyhow::Result<()> {
+    let usage = || Usage(format!("{model:?} is no NAME@VERSION"));
+    let (name, version) = model.split_once('@').ok_or_else(usage)?;
+    if !valid_name(name) {
+        return Err(usage().into());
+    }
+    let version: bundle::Version = version.parse().map_err(|_| usage())?;
+    let dir = models.join(name).join(version.to_string());
+    if dir.is_dir() {
+        Manifest::read(&dir).with_context(|| format!("{model} is not activated"))?;
+    }
+    folder::activate(models, name, version)?;
+    writeln!(out, "{name}@{version} serves")?;
+    Ok(())
+}
+
+fn write_table<const N: usize>(
+    out: &mut impl Write,
+    rows: &[[String; N]],
+    right: &[usize],
+) -> anyhow::Result<()> {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    for row in rows {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let width = width(column).unwrap_or(0);
+            line += &if right.contains(&column) {
+                format!("{cell:>width$}  ")
+            } else {
+                format!("{cell:width$}  ")
+            };
+        }
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+/// With commas between thousands.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}

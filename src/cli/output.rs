@@ -1,0 +1,108 @@
+//! Where answers go: standard output as they come, or a file that has its name only once it is complete.
+
+use std::fs::{File, Permissions};
+use std::io::{self, BufWriter, StdoutLock, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use tempfile::TempPath;
+
+use super::on_interrupt;
+
+/// Standard output or a file.
+pub enum Output {
+    /// Standard output.
+    Stream(BufWriter<StdoutLock<'static>>),
+    /// A file that is being written under another name, which Ctrl-C removes.
+    File {
+        /// Its contents.
+        writer: BufWriter<File>,
+        /// Its name until it is complete; whoever takes it out decides what becomes of it.
+        unfinished: Arc<Mutex<Option<TempPath>>>,
+        /// Its name from then on.
+        path: PathBuf,
+    },
+}
+
+impl Output {
+    /// `-` is standard output.
+    ///
+    /// # Errors
+    /// The file's folder cannot be written.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        if path == Path::new("-") {
+            return Ok(Self::Stream(BufWriter::new(io::stdout().lock())));
+        }
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let cannot = || format!("cannot write {}", path.display());
+        let (file, unfinished) = tempfile::Builder::new()
+            .prefix(".unfinished-")
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder)
+            .with_context(cannot)?
+            .into_parts();
+        let unfinished = Arc::new(Mutex::new(Some(unfinished)));
+        let on_interrupt_removed = Arc::clone(&unfinished);
+        on_interrupt(move || {
+            // Held to the end, so that a file that is complete is either named or removed.
+            let mut unfinished = lock(&on_interrupt_removed);
+            drop(unfinished.take());
+            eprintln!("error: interrupted");
+            std::process::exit(1);
+        })
+        .with_context(cannot)?;
+        Ok(Self::File {
+            writer: BufWriter::new(file),
+            unfinished,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// What is left cannot be written, or the name cannot be taken.
+    pub fn finish(self) -> anyhow::Result<()> {
+        match self {
+            Self::Stream(mut writer) => Ok(writer.flush()?),
+            Self::File {
+                writer,
+                unfinished,
+                path,
+            } => {
+                let cannot = || format!("cannot write {}", path.display());
+                let file = writer.into_inner().with_context(cannot)?;
+                file.sync_all().with_context(cannot)?;
+                if let Some(unfinished) = lock(&unfinished).take() {
+                    unfinished.persist(&path).with_context(cannot)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stream(writer) => writer.write(bytes),
+            Self::File { writer, .. } => writer.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stream(writer) => writer.flush(),
+            Self::File { writer, .. } => writer.flush(),
+        }
+    }
+}
+
+fn lock(unfinished: &Mutex<Option<TempPath>>) -> std::sync::MutexGuard<'_, Option<TempPath>> {
+    unfinished.lock().unwrap_or_else(PoisonError::into_inner)
+}

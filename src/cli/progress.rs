@@ -1,0 +1,64 @@
+//! How far long work is: a bar on a terminal, a plain line every few seconds elsewhere, both on standard error.
+
+use std::fmt::Display;
+use std::io::IsTerminal as _;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Between two plain lines.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// The bar's own unit: shares of the work in thousandths.
+const WHOLE: u64 = 1000;
+
+/// The progress of one piece of work.
+pub struct Progress {
+    what: &'static str,
+    bar: Option<ProgressBar>,
+    said: Instant,
+}
+
+impl Progress {
+    /// Shown from now on; `what` stands before everything that is said.
+    pub fn new(what: &'static str) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(Some(WHOLE), ProgressDrawTarget::stderr());
+            let style = "{prefix} [{elapsed_precise}] {bar:32} {percent:>3} % {wide_msg}";
+            if let Ok(style) = ProgressStyle::with_template(style) {
+                bar.set_style(style.progress_chars("=> "));
+            }
+            bar.with_prefix(what)
+        });
+        Self {
+            what,
+            bar,
+            said: Instant::now(),
+        }
+    }
+
+    /// Says how far the work is, as a share where that is known, and what else there is to say.
+    pub fn at(&mut self, share: Option<f64>, message: impl Display) {
+        let share = share.map(|share| share.clamp(0.0, 1.0));
+        if let Some(bar) = &self.bar {
+            if let Some(share) = share {
+                bar.set_position((share * WHOLE as f64) as u64);
+            }
+            bar.set_message(message.to_string());
+        } else if self.said.elapsed() >= LINE_EVERY {
+            self.said = Instant::now();
+            match share {
+                Some(share) => eprintln!("{}: {:.0} %, {message}", self.what, 100.0 * share),
+                None => eprintln!("{}: {message}", self.what),
+            }
+        }
+    }
+
+    /// Takes the bar away and leaves a last line.
+    pub fn finish(self, message: impl Display) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        eprintln!("{}: {message}", self.what);
+    }
+}
