@@ -396,3 +396,16 @@ fn the_command_line_overrides_columns_in_every_source() {
     assert_eq!(source.label.as_deref(), Some("stars"));
     assert_eq!(source.label_above, Some(7.0));
 }
+
+#[test]
+fn the_share_that_is_read_ends_at_all_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let text: String = (0..50_000)
+        .map(|row| format!("{}\treview {row}\n", row % 2))
+        .collect();
+    let mut rows = Rows::open(&write(dir.path(), "a.tsv", text), Reading::default()).unwrap();
+    rows.next().unwrap().unwrap();
+    assert!(rows.share().unwrap() < 0.9);
+    assert_eq!(rows.by_ref().count(), 49_999);
+    assert_eq!(rows.share(), Some(1.0));
+}

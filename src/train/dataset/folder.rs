@@ -47,7 +47,13 @@ impl Iterator for Files {
     fn next(&mut self) -> Option<Self::Item> {
         self.files.next()
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.files.size_hint()
+    }
 }
+
+impl ExactSizeIterator for Files {}
 
 fn choose(folder: &Path) -> Result<PathBuf, DataError> {
     let holds = |folder: &Path| folder.join("pos").is_dir() && folder.join("neg").is_dir();

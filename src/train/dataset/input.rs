@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::read::MultiGzDecoder;
 use lzma_rust2::XzReader;
@@ -18,18 +20,54 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// Decompressed bytes.
 pub type Bytes = Box<dyn BufRead + Send>;
 
+/// How far a file is read, as it lies on the disk.
+#[derive(Clone, Debug)]
+pub struct Meter {
+    read: Arc<AtomicU64>,
+    total: u64,
+}
+
+impl Meter {
+    /// The share that is read, unless the file is none that has a length.
+    pub fn share(&self) -> Option<f64> {
+        let read = self.read.load(Ordering::Relaxed);
+        (self.total > 0).then(|| read as f64 / self.total as f64)
+    }
+}
+
+struct Metered {
+    file: File,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Metered {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
 /// Opens a file, decompressed where its name ends in `.gz` or `.xz`.
 ///
 /// # Errors
 /// It cannot be opened or its first bytes cannot be read.
-pub fn open(path: &Path) -> io::Result<Bytes> {
-    let file = BufReader::with_capacity(BUFFER_BYTES, File::open(path)?);
+pub fn open(path: &Path) -> io::Result<(Bytes, Meter)> {
+    let file = File::open(path)?;
+    let total = file.metadata()?.len();
+    let read = Arc::new(AtomicU64::new(0));
+    let meter = Meter {
+        read: Arc::clone(&read),
+        total,
+    };
+    let file = BufReader::with_capacity(BUFFER_BYTES, Metered { file, read });
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("");
-    without_mark(match extension {
+    let bytes = without_mark(match extension {
         "gz" => buffered(MultiGzDecoder::new(file)),
         "xz" => buffered(XzReader::new_mem_limit(file, true, MAX_XZ_KIB)),
         _ => Box::new(file),
-    })
+    })?;
+    Ok((bytes, meter))
 }
 
 fn buffered(reader: impl Read + Send + 'static) -> Bytes {

@@ -8,7 +8,7 @@ use super::columns::Columns;
 use super::comma::CommaReader;
 use super::error::{Place, Trouble};
 use super::folder::Files;
-use super::input::{self, Bytes, Line, Lines};
+use super::input::{self, Bytes, Line, Lines, Meter};
 use super::json::JsonReader;
 use super::tab::TabReader;
 use super::{DataError, Format};
@@ -43,6 +43,7 @@ pub struct Rows {
     path: PathBuf,
     reading: Reading,
     source: Source,
+    meter: Option<Meter>,
     ended: bool,
 }
 
@@ -72,8 +73,10 @@ impl Rows {
             let source = Source::Folder(Files::list(path)?, 0);
             return Ok(Self::new(path, source, reading));
         }
-        let bytes = input::open(path).map_err(|e| Trouble::Read(e).in_file(path))?;
-        Self::over(bytes, path, format, reading)
+        let (bytes, meter) = input::open(path).map_err(|e| Trouble::Read(e).in_file(path))?;
+        let mut rows = Self::over(bytes, path, format, reading)?;
+        rows.meter = Some(meter);
+        Ok(rows)
     }
 
     /// Over bytes from anywhere, already decompressed; `path` names them in errors.
@@ -110,7 +113,18 @@ impl Rows {
             path: path.to_owned(),
             reading,
             source,
+            meter: None,
             ended: false,
+        }
+    }
+
+    /// The share of the input that is read, where it has an end that is known.
+    pub fn share(&self) -> Option<f64> {
+        match &self.source {
+            Source::Folder(files, number) => {
+                Some(*number as f64 / (*number as usize + files.len()).max(1) as f64)
+            }
+            _ => self.meter.as_ref()?.share(),
         }
     }
 }
