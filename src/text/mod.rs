@@ -1,9 +1,21 @@
 //! Text to ids: the only door to model input, in training and in serving.
 //!
-//! What Keras's legacy `Tokenizer`, `text_to_word_sequence` and `pad_sequences` answer, these answer, to the last id.
+//! What Keras's legacy `Tokenizer`, `text_to_word_sequence` and `pad_sequences` answer, these answer, to the last id:
+//! [`Tokenizer`] is Keras's class whole, [`Encoder`] is the fast path that models use.
 
+pub mod clean;
+pub mod encoder;
+pub mod error;
+pub mod imdb;
+mod json;
+pub mod lower;
+pub mod matrix;
+pub mod pad;
 pub mod spec;
+pub mod split;
+pub mod tokenizer;
 
-pub use spec::{
-    CleanRule, EncoderSpec, Encoding, Level, Moment, PaddingSpec, Side, TextSpec, TokenizerSpec,
-};
+pub use encoder::{Encoded, Encoder, EncoderError};
+pub use error::TextError;
+pub use spec::{CleanRule, EncoderSpec, Encoding, Level, Moment, PaddingSpec, Side, TextSpec, TokenizerSpec};
+pub use tokenizer::{Tokenizer, TokenizerConfig};

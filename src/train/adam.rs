@@ -126,7 +126,7 @@ impl<R: Real> Rule<R> {
             let g = if g < -self.limit { -self.limit } else { g };
             *m = ((g - *m) * self.fresh_1 + *m).flushed();
             *v = ((g * g - *v) * self.fresh_2 + *v).flushed();
-            *w = *w - *m * self.rate / (v.sqrt() + self.epsilon);
+            *w -= *m * self.rate / (v.sqrt() + self.epsilon);
         }
     }
 }

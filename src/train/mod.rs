@@ -4,8 +4,11 @@ pub mod adam;
 pub mod curves;
 pub mod dataset;
 pub mod export;
+pub mod batches;
+pub mod fit;
 #[cfg(test)]
 mod gradient_check;
+pub mod history;
 pub mod init;
 pub mod kernel;
 pub mod layers;

@@ -1,0 +1,203 @@
+//! Keras's legacy `Tokenizer` (`keras.preprocessing.text`, 2.15), whole.
+
+use indexmap::IndexMap;
+
+use super::error::TextError;
+use super::lower::lower;
+use super::spec::{Level, TokenizerSpec};
+use super::split::text_to_word_sequence;
+
+/// The constructor's arguments.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenizerConfig {
+    /// Only ids below this are given out; 0 is as good as none.
+    pub num_words: Option<i64>,
+    /// Characters that separate words.
+    pub filters: String,
+    /// Whether text is lower-cased.
+    pub lower: bool,
+    /// The separator.
+    pub split: String,
+    /// Characters instead of words.
+    pub char_level: bool,
+    /// The token that stands for unknown ones.
+    pub oov_token: Option<String>,
+}
+
+impl Default for TokenizerConfig {
+    fn default() -> Self {
+        Self::from(&TokenizerSpec::default())
+    }
+}
+
+impl From<&TokenizerSpec> for TokenizerConfig {
+    fn from(spec: &TokenizerSpec) -> Self {
+        Self {
+            num_words: spec.num_words.map(|n| i64::try_from(n).unwrap_or(i64::MAX)),
+            filters: spec.filters.clone(),
+            lower: spec.lower,
+            split: spec.split.clone(),
+            char_level: spec.level == Level::Char,
+            oov_token: spec.oov.clone(),
+        }
+    }
+}
+
+/// A text, or a text that is already a list of tokens.
+#[derive(Clone, Copy, Debug)]
+pub enum Document<'a> {
+    /// To be split.
+    Text(&'a str),
+    /// Split already.
+    Tokens(&'a [String]),
+}
+
+/// Keras's `Tokenizer`, with its attributes under their own names.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Tokenizer {
+    /// The arguments.
+    pub config: TokenizerConfig,
+    /// Documents fitted so far.
+    pub document_count: u64,
+    /// How often each token was seen, in order of first appearance.
+    pub word_counts: IndexMap<String, u64>,
+    /// In how many documents each token was seen.
+    pub word_docs: IndexMap<String, u64>,
+    /// In how many documents each id was seen.
+    pub index_docs: IndexMap<i64, u64>,
+    /// Ids by token.
+    pub word_index: IndexMap<String, i64>,
+    /// Tokens by id.
+    pub index_word: IndexMap<i64, String>,
+    /// Whether it came from JSON: its dictionaries then have no default, and what is new is a `KeyError`.
+    pub(super) loaded: bool,
+}
+
+impl Tokenizer {
+    /// Before any text.
+    pub fn new(config: TokenizerConfig) -> Self {
+        Self { config, ..Self::default() }
+    }
+
+    /// The tokens of a document, as `texts_to_sequences` sees them.
+    ///
+    /// # Errors
+    /// `ValueError` for an empty separator.
+    pub fn tokens(&self, document: Document<'_>) -> Result<Vec<String>, TextError> {
+        let config = &self.config;
+        match document {
+            Document::Tokens(tokens) if config.lower => Ok(tokens.iter().map(|token| lower(token)).collect()),
+            Document::Tokens(tokens) => Ok(tokens.to_vec()),
+            Document::Text(text) if config.char_level => {
+                let text = if config.lower { lower(text) } else { text.to_owned() };
+                Ok(text.chars().map(String::from).collect())
+            }
+            Document::Text(text) => text_to_word_sequence(text, &config.filters, config.lower, &config.split),
+        }
+    }
+
+    /// `fit_on_texts`; may be called again with more.
+    ///
+    /// # Errors
+    /// `ValueError` for an empty separator; `KeyError` for a new token where the tokenizer came from JSON.
+    pub fn fit_on_texts<'a>(&mut self, documents: impl IntoIterator<Item = Document<'a>>) -> Result<(), TextError> {
+        for document in documents {
+            self.document_count += 1;
+            let tokens = self.tokens(document)?;
+            let mut seen = indexmap::IndexSet::new();
+            for token in &tokens {
+                match self.word_counts.get_mut(token) {
+                    Some(count) => *count += 1,
+                    None => {
+                        self.word_counts.insert(token.clone(), 1);
+                    }
+                }
+                seen.insert(token.as_str());
+            }
+            for token in seen {
+                match self.word_docs.get_mut(token) {
+                    Some(count) => *count += 1,
+                    None if self.loaded => return Err(TextError::Key(token.to_owned())),
+                    None => {
+                        self.word_docs.insert(token.to_owned(), 1);
+                    }
+                }
+            }
+        }
+        let mut ranked: Vec<(&String, u64)> = self.word_counts.iter().map(|(token, count)| (token, *count)).collect();
+        ranked.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let vocabulary = self.config.oov_token.iter().chain(ranked.into_iter().map(|(token, _)| token));
+        // A token that stands twice, the OOV token being a word too, keeps its place and takes the later id.
+        self.word_index = vocabulary.cloned().zip(1..).collect();
+        self.index_word = self.word_index.iter().map(|(token, id)| (*id, token.clone())).collect();
+        for (token, count) in &self.word_docs {
+            let id = self.word_index.get(token).ok_or_else(|| TextError::Key(token.clone()))?;
+            self.index_docs.insert(*id, *count);
+        }
+        Ok(())
+    }
+
+    /// `fit_on_sequences`.
+    ///
+    /// # Errors
+    /// `KeyError` for a new id where the tokenizer came from JSON.
+    pub fn fit_on_sequences(&mut self, sequences: &[Vec<i64>]) -> Result<(), TextError> {
+        self.document_count += sequences.len() as u64;
+        for sequence in sequences {
+            let seen: indexmap::IndexSet<i64> = sequence.iter().copied().collect();
+            for id in seen {
+                match self.index_docs.get_mut(&id) {
+                    Some(count) => *count += 1,
+                    None if self.loaded => return Err(TextError::Key(id.to_string())),
+                    None => {
+                        self.index_docs.insert(id, 1);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `texts_to_sequences` of one document. The OOV id is given out even where it is past `num_words`, as Keras does.
+    ///
+    /// # Errors
+    /// `ValueError` for an empty separator.
+    pub fn text_to_sequence(&self, document: Document<'_>) -> Result<Vec<i64>, TextError> {
+        let oov = self.oov_id();
+        let ids = self.tokens(document)?.into_iter().filter_map(|token| match self.word_index.get(&token) {
+            Some(id) if self.is_cut(*id) => oov,
+            Some(id) => Some(*id),
+            None => oov,
+        });
+        Ok(ids.collect())
+    }
+
+    /// `sequences_to_texts` of one sequence.
+    ///
+    /// # Errors
+    /// `KeyError` where the OOV id has no token.
+    pub fn sequence_to_text(&self, sequence: &[i64]) -> Result<String, TextError> {
+        let oov = || match self.oov_id() {
+            None => Ok(None),
+            Some(id) => self.index_word.get(&id).map(Some).ok_or_else(|| TextError::Key(id.to_string())),
+        };
+        let mut words = Vec::with_capacity(sequence.len());
+        for id in sequence {
+            let word = match self.index_word.get(id) {
+                Some(word) if !self.is_cut(*id) => Some(word),
+                Some(_) | None => oov()?,
+            };
+            words.extend(word.map(String::as_str));
+        }
+        Ok(words.join(" "))
+    }
+
+    /// The id of the OOV token, if there is such a token and it has one.
+    pub(super) fn oov_id(&self) -> Option<i64> {
+        self.config.oov_token.as_ref().and_then(|token| self.word_index.get(token)).copied()
+    }
+
+    fn is_cut(&self, id: i64) -> bool {
+        self.config.num_words.is_some_and(|limit| limit != 0 && id >= limit)
+    }
+}
