@@ -16,8 +16,16 @@ pub fn clean<'a>(rules: &[CleanRule], text: &'a str) -> Cow<'a, str> {
     cleaned
 }
 
-fn replace_if<'a>(text: Cow<'a, str>, found: fn(char) -> bool, rule: fn(&str) -> String) -> Cow<'a, str> {
-    if text.contains(found) { Cow::Owned(rule(&text)) } else { text }
+fn replace_if<'a>(
+    text: Cow<'a, str>,
+    found: fn(char) -> bool,
+    rule: fn(&str) -> String,
+) -> Cow<'a, str> {
+    if text.contains(found) {
+        Cow::Owned(rule(&text))
+    } else {
+        text
+    }
 }
 
 /// `re.sub("[^ㄱ-ㅎㅏ-ㅣ가-힣0-9 ]", "", text)`, the course's.
@@ -56,7 +64,10 @@ fn break_len(tag: &[u8]) -> Option<usize> {
     if !tag.get(1..3)?.eq_ignore_ascii_case(b"br") {
         return None;
     }
-    let mut at = 3 + tag[3..].iter().take_while(|b| b.is_ascii_whitespace()).count();
+    let mut at = 3 + tag[3..]
+        .iter()
+        .take_while(|b| b.is_ascii_whitespace())
+        .count();
     if tag.get(at) == Some(&b'/') {
         at += 1;
     }
@@ -70,6 +81,9 @@ mod tests {
     #[test]
     fn breaks_become_spaces_and_other_tags_stay() {
         let text = "good<br /><BR>bad<br/>x <b>y</b> <br";
-        assert_eq!(clean(&[CleanRule::HtmlBreaks], text), "good  bad x <b>y</b> <br");
+        assert_eq!(
+            clean(&[CleanRule::HtmlBreaks], text),
+            "good  bad x <b>y</b> <br"
+        );
     }
 }

@@ -21,12 +21,25 @@ pub struct ImdbArguments {
 
 impl Default for ImdbArguments {
     fn default() -> Self {
-        Self { num_words: None, skip_top: 0, maxlen: None, start_char: Some(1), oov_char: Some(2), index_from: 3 }
+        Self {
+            num_words: None,
+            skip_top: 0,
+            maxlen: None,
+            start_char: Some(1),
+            oov_char: Some(2),
+            index_from: 3,
+        }
     }
 }
 
-/// Sequences of ids, each with its place in the input.
-pub type Kept = Vec<(usize, Vec<i64>)>;
+/// One part of the data set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The sequences that were kept.
+    pub sequences: Vec<Vec<i64>>,
+    /// The places in the input that the labels come from.
+    pub kept: Vec<usize>,
+}
 
 impl ImdbArguments {
     /// The training and the test part as `load_data` returns them, without its shuffle.
@@ -34,49 +47,62 @@ impl ImdbArguments {
     /// # Errors
     /// `ValueError` where `maxlen` leaves nothing, or where a largest id is needed and a sequence is empty; also Keras
     /// 2.15's own broadcast error where neither `start_char` nor `index_from` nor `maxlen` turned its arrays into lists.
-    pub fn encode(&self, train: &[Vec<i64>], test: &[Vec<i64>]) -> Result<(Kept, Kept), TextError> {
-        let shifted = |part: &[Vec<i64>]| -> Kept {
-            part.iter()
-                .map(|ranks| self.start_char.into_iter().chain(ranks.iter().map(|r| r + self.index_from)).collect())
-                .enumerate()
-                .collect()
-        };
-        let (mut train, mut test) = (shifted(train), shifted(test));
+    pub fn encode(&self, train: &[Vec<i64>], test: &[Vec<i64>]) -> Result<(Part, Part), TextError> {
+        let (mut train, mut test) = (self.shifted(train), self.shifted(test));
         if let Some(maxlen) = self.maxlen.filter(|maxlen| *maxlen != 0) {
             for part in [&mut train, &mut test] {
-                part.retain(|(_, ids)| ids.len() < maxlen);
+                part.kept.retain(|at| part.sequences[*at].len() < maxlen);
+                part.sequences.retain(|ids| ids.len() < maxlen);
             }
-            if train.is_empty() || test.is_empty() {
+            if train.sequences.is_empty() || test.sequences.is_empty() {
                 return Err(TextError::Value(format!(
                     "After filtering for sequences shorter than maxlen={maxlen}, no sequence was kept. Increase maxlen."
                 )));
             }
         } else if self.start_char.is_none() && self.index_from == 0 {
-            (train, test) = added(&train, &test)?;
+            (train.sequences, test.sequences) = added(&train.sequences, &test.sequences)?;
         }
+        let sequences = || train.sequences.iter().chain(&test.sequences);
         let limit = match self.num_words.filter(|n| *n != 0) {
-            Some(limit) => limit,
-            None => {
-                let mut largest = None;
-                for (_, ids) in train.iter().chain(&test) {
-                    let max = ids.iter().max().ok_or_else(|| TextError::Value("max() arg is an empty sequence".into()));
-                    largest = largest.max(Some(*max?));
-                }
-                largest.ok_or_else(|| TextError::Value("max() arg is an empty sequence".into()))?
-            }
+            Some(limit) => Some(limit),
+            None if sequences().any(Vec::is_empty) => None,
+            None => sequences().flatten().max().copied(),
         };
-        for (_, ids) in train.iter_mut().chain(&mut test) {
+        let limit =
+            limit.ok_or_else(|| TextError::Value("max() arg is an empty sequence".into()))?;
+        for ids in train.sequences.iter_mut().chain(&mut test.sequences) {
             *ids = ids.iter().filter_map(|id| self.cut(*id, limit)).collect();
         }
         Ok((train, test))
     }
 
+    fn shifted(&self, part: &[Vec<i64>]) -> Part {
+        let shift = |ranks: &Vec<i64>| {
+            self.start_char
+                .into_iter()
+                .chain(ranks.iter().map(|r| r + self.index_from))
+                .collect()
+        };
+        Part {
+            sequences: part.iter().map(shift).collect(),
+            kept: (0..part.len()).collect(),
+        }
+    }
+
     fn cut(&self, id: i64, limit: i64) -> Option<i64> {
-        if (self.skip_top..limit).contains(&id) { Some(id) } else { self.oov_char }
+        if (self.skip_top..limit).contains(&id) {
+            Some(id)
+        } else {
+            self.oov_char
+        }
     }
 
     /// The ids of one text from its tokens' ranks; `None` stands for a token without a rank, which becomes `unknown`.
-    pub fn encode_text(&self, ranks: impl IntoIterator<Item = Option<i64>>, unknown: Option<i64>) -> Vec<i64> {
+    pub fn encode_text(
+        &self,
+        ranks: impl IntoIterator<Item = Option<i64>>,
+        unknown: Option<i64>,
+    ) -> Vec<i64> {
         let limit = self.num_words.filter(|n| *n != 0).unwrap_or(i64::MAX);
         let start = self.start_char.and_then(|start| self.cut(start, limit));
         let words = ranks.into_iter().filter_map(|rank| match rank {
@@ -87,21 +113,28 @@ impl ImdbArguments {
     }
 }
 
+type Sequences = Vec<Vec<i64>>;
+
 /// What numpy makes of `x_train + x_test` where both are still arrays of lists: an element-wise sum.
-fn added(train: &Kept, test: &Kept) -> Result<(Kept, Kept), TextError> {
+fn added(train: &[Vec<i64>], test: &[Vec<i64>]) -> Result<(Sequences, Sequences), TextError> {
     let (n, m) = (train.len(), test.len());
     if n != m && n != 1 && m != 1 {
-        let message = format!("operands could not be broadcast together with shapes ({n},) ({m},) ");
+        let message =
+            format!("operands could not be broadcast together with shapes ({n},) ({m},) ");
         return Err(TextError::Value(message));
     }
     let len = if n == 1 { m } else { n };
-    let sums = (0..len).map(|at| {
-        let (a, b) = (&train[if n == 1 { 0 } else { at }].1, &test[if m == 1 { 0 } else { at }].1);
-        (at, a.iter().chain(b).copied().collect())
-    });
-    let sums: Kept = sums.collect();
-    let rest = sums.iter().skip(n).enumerate().map(|(at, (_, ids))| (at, ids.clone())).collect();
-    Ok((sums.into_iter().take(n).collect(), rest))
+    let mut sums: Vec<Vec<i64>> = (0..len)
+        .map(|at| {
+            [
+                &train[if n == 1 { 0 } else { at }][..],
+                &test[if m == 1 { 0 } else { at }],
+            ]
+            .concat()
+        })
+        .collect();
+    let rest = sums.split_off(n.min(len));
+    Ok((sums, rest))
 }
 
 /// `indices = numpy.arange(len); numpy.random.RandomState(seed).shuffle(indices)`: the Mersenne Twister of Matsumoto and
@@ -128,7 +161,9 @@ impl Twister {
         state[0] = seed;
         for at in 1..STATE {
             let before = state[at - 1];
-            state[at] = 1_812_433_253u32.wrapping_mul(before ^ (before >> 30)).wrapping_add(at as u32);
+            state[at] = 1_812_433_253u32
+                .wrapping_mul(before ^ (before >> 30))
+                .wrapping_add(at as u32);
         }
         Self { state, next: STATE }
     }
@@ -136,7 +171,8 @@ impl Twister {
     fn word(&mut self) -> u32 {
         if self.next == STATE {
             for at in 0..STATE {
-                let y = (self.state[at] & 0x8000_0000) | (self.state[(at + 1) % STATE] & 0x7fff_ffff);
+                let y =
+                    (self.state[at] & 0x8000_0000) | (self.state[(at + 1) % STATE] & 0x7fff_ffff);
                 let mixed = (y >> 1) ^ if y & 1 == 1 { 0x9908_b0df } else { 0 };
                 self.state[at] = self.state[(at + 397) % STATE] ^ mixed;
             }
@@ -173,8 +209,12 @@ mod tests {
     #[test]
     fn the_shuffle_is_numpys() {
         // numpy 1.26.4: i = numpy.arange(12); numpy.random.RandomState(113).shuffle(i)
-        assert_eq!(shuffled_indices(12, 113), NUMPY_113);
+        assert_eq!(
+            shuffled_indices(12, 113),
+            [4, 3, 9, 8, 1, 0, 11, 7, 6, 10, 2, 5]
+        );
+        let long = shuffled_indices(25_000, 113);
+        assert_eq!(long[..5], [7798, 13226, 18078, 793, 17499]);
+        assert_eq!(long[24_997..], [22690, 4828, 14501]);
     }
-
-    const NUMPY_113: [usize; 12] = [0; 12];
 }

@@ -15,21 +15,56 @@ impl Tokenizer {
         let text = |value: &str| string(value);
         let nested = |value: String| string(&value);
         let fields = [
-            ("num_words", config.num_words.map_or("null".into(), |n| n.to_string())),
+            (
+                "num_words",
+                config.num_words.map_or("null".into(), |n| n.to_string()),
+            ),
             ("filters", text(&config.filters)),
             ("lower", config.lower.to_string()),
             ("split", text(&config.split)),
             ("char_level", config.char_level.to_string()),
-            ("oov_token", config.oov_token.as_deref().map_or("null".into(), text)),
+            (
+                "oov_token",
+                config.oov_token.as_deref().map_or("null".into(), text),
+            ),
             ("document_count", self.document_count.to_string()),
-            ("word_counts", nested(object(&self.word_counts, |k| string(k), u64::to_string))),
-            ("word_docs", nested(object(&self.word_docs, |k| string(k), u64::to_string))),
-            ("index_docs", nested(object(&self.index_docs, |k| format!("\"{k}\""), u64::to_string))),
-            ("index_word", nested(object(&self.index_word, |k| format!("\"{k}\""), |w| string(w)))),
-            ("word_index", nested(object(&self.word_index, |k| string(k), i64::to_string))),
+            (
+                "word_counts",
+                nested(object(&self.word_counts, |k| string(k), u64::to_string)),
+            ),
+            (
+                "word_docs",
+                nested(object(&self.word_docs, |k| string(k), u64::to_string)),
+            ),
+            (
+                "index_docs",
+                nested(object(
+                    &self.index_docs,
+                    |k| format!("\"{k}\""),
+                    u64::to_string,
+                )),
+            ),
+            (
+                "index_word",
+                nested(object(
+                    &self.index_word,
+                    |k| format!("\"{k}\""),
+                    |w| string(w),
+                )),
+            ),
+            (
+                "word_index",
+                nested(object(&self.word_index, |k| string(k), i64::to_string)),
+            ),
         ];
-        let config: Vec<String> = fields.iter().map(|(key, value)| format!("\"{key}\": {value}")).collect();
-        format!("{{\"class_name\": \"Tokenizer\", \"config\": {{{}}}}}", config.join(", "))
+        let config: Vec<String> = fields
+            .iter()
+            .map(|(key, value)| format!("\"{key}\": {value}"))
+            .collect();
+        format!(
+            "{{\"class_name\": \"Tokenizer\", \"config\": {{{}}}}}",
+            config.join(", ")
+        )
     }
 
     /// `tokenizer_from_json`.
@@ -45,24 +80,39 @@ impl Tokenizer {
         let word_counts = dictionary(&mut config, "word_counts", |k| Ok(k.to_owned()), count)?;
         let word_docs = dictionary(&mut config, "word_docs", |k| Ok(k.to_owned()), count)?;
         let index_docs = dictionary(&mut config, "index_docs", id, count)?;
-        let index_word = dictionary(&mut config, "index_word", id, |v| v.as_str().map(str::to_owned))?;
-        let word_index = dictionary(&mut config, "word_index", |k| Ok(k.to_owned()), Value::as_i64)?;
+        let index_word = dictionary(&mut config, "index_word", id, |v| {
+            v.as_str().map(str::to_owned)
+        })?;
+        let word_index = dictionary(
+            &mut config,
+            "word_index",
+            |k| Ok(k.to_owned()),
+            Value::as_i64,
+        )?;
         let mut arguments = TokenizerConfig::default();
         let mut document_count = 0;
         for (key, value) in config {
             let wrong = || TextError::Type(format!("{key} cannot be {value}"));
             match key.as_str() {
                 "num_words" | "nb_words" if value.is_null() => arguments.num_words = None,
-                "num_words" | "nb_words" => arguments.num_words = Some(value.as_i64().ok_or_else(wrong)?),
+                "num_words" | "nb_words" => {
+                    arguments.num_words = Some(value.as_i64().ok_or_else(wrong)?)
+                }
                 "filters" => arguments.filters = value.as_str().ok_or_else(wrong)?.to_owned(),
                 "lower" => arguments.lower = value.as_bool().ok_or_else(wrong)?,
                 "split" => arguments.split = value.as_str().ok_or_else(wrong)?.to_owned(),
                 "char_level" => arguments.char_level = value.as_bool().ok_or_else(wrong)?,
                 "oov_token" if value.is_null() => arguments.oov_token = None,
-                "oov_token" => arguments.oov_token = Some(value.as_str().ok_or_else(wrong)?.to_owned()),
+                "oov_token" => {
+                    arguments.oov_token = Some(value.as_str().ok_or_else(wrong)?.to_owned())
+                }
                 "document_count" => document_count = value.as_u64().ok_or_else(wrong)?,
                 "analyzer" if value.is_null() => {}
-                _ => return Err(TextError::Type(format!("Unrecognized keyword arguments: {key}"))),
+                _ => {
+                    return Err(TextError::Type(format!(
+                        "Unrecognized keyword arguments: {key}"
+                    )));
+                }
             }
         }
         Ok(Self {
@@ -81,7 +131,9 @@ impl Tokenizer {
 fn parse(json: &str) -> Result<Map<String, Value>, TextError> {
     match serde_json::from_str(json) {
         Ok(Value::Object(map)) => Ok(map),
-        Ok(other) => Err(TextError::Type(format!("a JSON object is needed, not {other}"))),
+        Ok(other) => Err(TextError::Type(format!(
+            "a JSON object is needed, not {other}"
+        ))),
         Err(error) => Err(TextError::Value(error.to_string())),
     }
 }
@@ -95,13 +147,18 @@ fn dictionary<K: std::hash::Hash + Eq, V>(
 ) -> Result<IndexMap<K, V>, TextError> {
     let text = match config.remove(name) {
         Some(Value::String(text)) => text,
-        Some(_) => return Err(TextError::Type(format!("{name}: the JSON object must be a string"))),
+        Some(_) => {
+            return Err(TextError::Type(format!(
+                "{name}: the JSON object must be a string"
+            )));
+        }
         None => return Err(TextError::Key(name.to_owned())),
     };
     parse(&text)?
         .iter()
         .map(|(k, v)| {
-            let v = value(v).ok_or_else(|| TextError::Type(format!("{name}: {k:?} cannot be {v}")))?;
+            let v =
+                value(v).ok_or_else(|| TextError::Type(format!("{name}: {k:?} cannot be {v}")))?;
             Ok((key(k)?, v))
         })
         .collect()
@@ -112,11 +169,20 @@ fn count(value: &Value) -> Option<u64> {
 }
 
 fn id(key: &str) -> Result<i64, TextError> {
-    key.trim().parse().map_err(|_| TextError::Value(format!("invalid literal for int() with base 10: '{key}'")))
+    key.trim()
+        .parse()
+        .map_err(|_| TextError::Value(format!("invalid literal for int() with base 10: '{key}'")))
 }
 
-fn object<K, V>(map: &IndexMap<K, V>, key: impl Fn(&K) -> String, value: impl Fn(&V) -> String) -> String {
-    let fields: Vec<String> = map.iter().map(|(k, v)| format!("{}: {}", key(k), value(v))).collect();
+fn object<K, V>(
+    map: &IndexMap<K, V>,
+    key: impl Fn(&K) -> String,
+    value: impl Fn(&V) -> String,
+) -> String {
+    let fields: Vec<String> = map
+        .iter()
+        .map(|(k, v)| format!("{}: {}", key(k), value(v)))
+        .collect();
     format!("{{{}}}", fields.join(", "))
 }
 

@@ -76,7 +76,10 @@ pub fn lower_into(text: &str, out: &mut String) {
         let mut rest = text;
         while let Some(at) = rest.find(is_later) {
             out.push_str(&rest[..at].to_lowercase());
-            let later = rest[at..].chars().next().expect("a character was found there");
+            let later = rest[at..]
+                .chars()
+                .next()
+                .expect("a character was found there");
             out.push(later);
             rest = &rest[at + later.len_utf8()..];
         }

@@ -29,7 +29,9 @@ impl Mode {
             "count" => Ok(Self::Count),
             "freq" => Ok(Self::Freq),
             "tfidf" => Ok(Self::Tfidf),
-            _ => Err(TextError::Value(format!("('Unknown vectorization mode:', '{name}')"))),
+            _ => Err(TextError::Value(format!(
+                "('Unknown vectorization mode:', '{name}')"
+            ))),
         }
     }
 }
@@ -39,20 +41,27 @@ impl Tokenizer {
     ///
     /// # Errors
     /// `ValueError` where there is no width, or no document for tf-idf; `IndexError` for an id too far below zero.
-    pub fn sequences_to_matrix(&self, sequences: &[Vec<i64>], mode: Mode) -> Result<Array2<f64>, TextError> {
+    pub fn sequences_to_matrix(
+        &self,
+        sequences: &[Vec<i64>],
+        mode: Mode,
+    ) -> Result<Array2<f64>, TextError> {
         let width = match self.config.num_words.filter(|n| *n != 0) {
             Some(n) => n,
             None if self.word_index.is_empty() => {
-                let message = "Specify a dimension (`num_words` argument), or fit on some text data first.";
+                let message =
+                    "Specify a dimension (`num_words` argument), or fit on some text data first.";
                 return Err(TextError::Value(message.into()));
             }
             None => self.word_index.len() as i64 + 1,
         };
         if mode == Mode::Tfidf && self.document_count == 0 {
-            return Err(TextError::Value("Fit the Tokenizer on some data before using tfidf mode.".into()));
+            return Err(TextError::Value(
+                "Fit the Tokenizer on some data before using tfidf mode.".into(),
+            ));
         }
-        let columns =
-            usize::try_from(width).map_err(|_| TextError::Value("negative dimensions are not allowed".into()))?;
+        let columns = usize::try_from(width)
+            .map_err(|_| TextError::Value("negative dimensions are not allowed".into()))?;
         let mut matrix = Array2::zeros((sequences.len(), columns));
         for (row, sequence) in sequences.iter().enumerate() {
             let mut counts = indexmap::IndexMap::new();
@@ -61,9 +70,12 @@ impl Tokenizer {
             }
             for (id, count) in counts {
                 // A negative id counts from the end of the row, as numpy's do.
-                let column = usize::try_from(if id < 0 { id + width } else { id }).map_err(|_| {
-                    TextError::Index(format!("index {id} is out of bounds for axis 0 with size {width}"))
-                })?;
+                let column =
+                    usize::try_from(if id < 0 { id + width } else { id }).map_err(|_| {
+                        TextError::Index(format!(
+                            "index {id} is out of bounds for axis 0 with size {width}"
+                        ))
+                    })?;
                 matrix[(row, column)] = match mode {
                     Mode::Binary => 1.0,
                     Mode::Count => count as f64,
@@ -85,25 +97,33 @@ impl Tokenizer {
 ///
 /// # Errors
 /// `IndexError` for a class that does not fit, `ValueError` where there is neither a class nor `num_classes`.
-pub fn to_categorical(classes: &[i64], num_classes: Option<usize>) -> Result<Array2<f32>, TextError> {
+pub fn to_categorical(
+    classes: &[i64],
+    num_classes: Option<usize>,
+) -> Result<Array2<f32>, TextError> {
     let width = match num_classes.filter(|n| *n != 0) {
         Some(width) => width as i64,
         None => match classes.iter().max() {
             Some(largest) => largest + 1,
             None => {
-                let message = "zero-size array to reduction operation maximum which has no identity";
+                let message =
+                    "zero-size array to reduction operation maximum which has no identity";
                 return Err(TextError::Value(message.into()));
             }
         },
     };
-    let columns =
-        usize::try_from(width).map_err(|_| TextError::Value("negative dimensions are not allowed".into()))?;
+    let columns = usize::try_from(width)
+        .map_err(|_| TextError::Value("negative dimensions are not allowed".into()))?;
     let mut matrix = Array2::zeros((classes.len(), columns));
     for (row, class) in classes.iter().enumerate() {
         let column = if *class < 0 { class + width } else { *class };
-        let cell = usize::try_from(column).ok().and_then(|column| matrix.get_mut((row, column)));
+        let cell = usize::try_from(column)
+            .ok()
+            .and_then(|column| matrix.get_mut((row, column)));
         *cell.ok_or_else(|| {
-            TextError::Index(format!("index {class} is out of bounds for axis 1 with size {width}"))
+            TextError::Index(format!(
+                "index {class} is out of bounds for axis 1 with size {width}"
+            ))
         })? = 1.0;
     }
     Ok(matrix)
@@ -116,7 +136,13 @@ mod tests {
     #[test]
     fn categories_are_one_hot_rows() {
         let matrix = to_categorical(&[2, 0, -1], None).expect("classes that fit");
-        assert_eq!(matrix, ndarray::arr2(&[[0., 0., 1.], [1., 0., 0.], [0., 0., 1.]]));
-        assert_eq!(to_categorical(&[3], Some(3)).map_err(|e| e.python_type()), Err("IndexError"));
+        assert_eq!(
+            matrix,
+            ndarray::arr2(&[[0., 0., 1.], [1., 0., 0.], [0., 0., 1.]])
+        );
+        assert_eq!(
+            to_categorical(&[3], Some(3)).map_err(|e| e.python_type()),
+            Err("IndexError")
+        );
     }
 }

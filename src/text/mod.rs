@@ -17,5 +17,7 @@ pub mod tokenizer;
 
 pub use encoder::{Encoded, Encoder, EncoderError};
 pub use error::TextError;
-pub use spec::{CleanRule, EncoderSpec, Encoding, Level, Moment, PaddingSpec, Side, TextSpec, TokenizerSpec};
+pub use spec::{
+    CleanRule, EncoderSpec, Encoding, Level, Moment, PaddingSpec, Side, TextSpec, TokenizerSpec,
+};
 pub use tokenizer::{Tokenizer, TokenizerConfig};

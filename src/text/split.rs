@@ -17,7 +17,11 @@ pub fn text_to_word_sequence(
     if separator.is_empty() {
         return Err(TextError::Value("empty separator".into()));
     }
-    let text = if lower_case { lower(text) } else { text.to_owned() };
+    let text = if lower_case {
+        lower(text)
+    } else {
+        text.to_owned()
+    };
     let mut translated = String::with_capacity(text.len());
     for c in text.chars() {
         if filters.contains(c) {
@@ -26,5 +30,9 @@ pub fn text_to_word_sequence(
             translated.push(c);
         }
     }
-    Ok(translated.split(separator).filter(|word| !word.is_empty()).map(str::to_owned).collect())
+    Ok(translated
+        .split(separator)
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect())
 }

@@ -76,7 +76,10 @@ pub struct Tokenizer {
 impl Tokenizer {
     /// Before any text.
     pub fn new(config: TokenizerConfig) -> Self {
-        Self { config, ..Self::default() }
+        Self {
+            config,
+            ..Self::default()
+        }
     }
 
     /// The tokens of a document, as `texts_to_sequences` sees them.
@@ -86,13 +89,21 @@ impl Tokenizer {
     pub fn tokens(&self, document: Document<'_>) -> Result<Vec<String>, TextError> {
         let config = &self.config;
         match document {
-            Document::Tokens(tokens) if config.lower => Ok(tokens.iter().map(|token| lower(token)).collect()),
+            Document::Tokens(tokens) if config.lower => {
+                Ok(tokens.iter().map(|token| lower(token)).collect())
+            }
             Document::Tokens(tokens) => Ok(tokens.to_vec()),
             Document::Text(text) if config.char_level => {
-                let text = if config.lower { lower(text) } else { text.to_owned() };
+                let text = if config.lower {
+                    lower(text)
+                } else {
+                    text.to_owned()
+                };
                 Ok(text.chars().map(String::from).collect())
             }
-            Document::Text(text) => text_to_word_sequence(text, &config.filters, config.lower, &config.split),
+            Document::Text(text) => {
+                text_to_word_sequence(text, &config.filters, config.lower, &config.split)
+            }
         }
     }
 
@@ -100,7 +111,10 @@ impl Tokenizer {
     ///
     /// # Errors
     /// `ValueError` for an empty separator; `KeyError` for a new token where the tokenizer came from JSON.
-    pub fn fit_on_texts<'a>(&mut self, documents: impl IntoIterator<Item = Document<'a>>) -> Result<(), TextError> {
+    pub fn fit_on_texts<'a>(
+        &mut self,
+        documents: impl IntoIterator<Item = Document<'a>>,
+    ) -> Result<(), TextError> {
         for document in documents {
             self.document_count += 1;
             let tokens = self.tokens(document)?;
@@ -124,14 +138,29 @@ impl Tokenizer {
                 }
             }
         }
-        let mut ranked: Vec<(&String, u64)> = self.word_counts.iter().map(|(token, count)| (token, *count)).collect();
+        let mut ranked: Vec<(&String, u64)> = self
+            .word_counts
+            .iter()
+            .map(|(token, count)| (token, *count))
+            .collect();
         ranked.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        let vocabulary = self.config.oov_token.iter().chain(ranked.into_iter().map(|(token, _)| token));
+        let vocabulary = self
+            .config
+            .oov_token
+            .iter()
+            .chain(ranked.into_iter().map(|(token, _)| token));
         // A token that stands twice, the OOV token being a word too, keeps its place and takes the later id.
         self.word_index = vocabulary.cloned().zip(1..).collect();
-        self.index_word = self.word_index.iter().map(|(token, id)| (*id, token.clone())).collect();
+        self.index_word = self
+            .word_index
+            .iter()
+            .map(|(token, id)| (*id, token.clone()))
+            .collect();
         for (token, count) in &self.word_docs {
-            let id = self.word_index.get(token).ok_or_else(|| TextError::Key(token.clone()))?;
+            let id = self
+                .word_index
+                .get(token)
+                .ok_or_else(|| TextError::Key(token.clone()))?;
             self.index_docs.insert(*id, *count);
         }
         Ok(())
@@ -164,10 +193,12 @@ impl Tokenizer {
     /// `ValueError` for an empty separator.
     pub fn text_to_sequence(&self, document: Document<'_>) -> Result<Vec<i64>, TextError> {
         let oov = self.oov_id();
-        let ids = self.tokens(document)?.into_iter().filter_map(|token| match self.word_index.get(&token) {
-            Some(id) if self.is_cut(*id) => oov,
-            Some(id) => Some(*id),
-            None => oov,
+        let ids = self.tokens(document)?.into_iter().filter_map(|token| {
+            match self.word_index.get(&token) {
+                Some(id) if self.is_cut(*id) => oov,
+                Some(id) => Some(*id),
+                None => oov,
+            }
         });
         Ok(ids.collect())
     }
@@ -179,7 +210,11 @@ impl Tokenizer {
     pub fn sequence_to_text(&self, sequence: &[i64]) -> Result<String, TextError> {
         let oov = || match self.oov_id() {
             None => Ok(None),
-            Some(id) => self.index_word.get(&id).map(Some).ok_or_else(|| TextError::Key(id.to_string())),
+            Some(id) => self
+                .index_word
+                .get(&id)
+                .map(Some)
+                .ok_or_else(|| TextError::Key(id.to_string())),
         };
         let mut words = Vec::with_capacity(sequence.len());
         for id in sequence {
@@ -194,10 +229,16 @@ impl Tokenizer {
 
     /// The id of the OOV token, if there is such a token and it has one.
     pub(super) fn oov_id(&self) -> Option<i64> {
-        self.config.oov_token.as_ref().and_then(|token| self.word_index.get(token)).copied()
+        self.config
+            .oov_token
+            .as_ref()
+            .and_then(|token| self.word_index.get(token))
+            .copied()
     }
 
     fn is_cut(&self, id: i64) -> bool {
-        self.config.num_words.is_some_and(|limit| limit != 0 && id >= limit)
+        self.config
+            .num_words
+            .is_some_and(|limit| limit != 0 && id >= limit)
     }
 }

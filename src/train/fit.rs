@@ -4,8 +4,8 @@
 use std::time::Instant;
 
 use super::batches::Drawing;
-use super::history::{Epoch, History};
 use super::network::Network;
+use super::report::{Epoch, History};
 use super::step::{Stepper, Target, cross_entropy};
 use crate::recipe::{FitRecipe, Monitor, Schedule};
 use crate::sentiment::Label;

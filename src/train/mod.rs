@@ -1,14 +1,13 @@
 //! Training: recipe and reviews in, a trained network out.
 
 pub mod adam;
+pub mod batches;
 pub mod curves;
 pub mod dataset;
 pub mod export;
-pub mod batches;
 pub mod fit;
 #[cfg(test)]
 mod gradient_check;
-pub mod history;
 pub mod init;
 pub mod kernel;
 pub mod layers;

@@ -1,0 +1,421 @@
+//! The production path: a text to the ids of a model's row, in one pass and with next to no allocation.
+//!
+//! It answers what [`Tokenizer`] (and [`ImdbArguments::encode_text`]) answer; the golden tests hold the two together. Every
+//! id it gives out is in `0..rows`.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::clean::clean;
+use super::error::TextError;
+use super::imdb::ImdbArguments;
+use super::lower::lower_into;
+use super::spec::{EncoderSpec, Encoding, Moment, Side};
+use super::tokenizer::{Document, Tokenizer, TokenizerConfig};
+
+/// Why there is no encoder.
+#[derive(Debug, thiserror::Error)]
+pub enum EncoderError {
+    /// The vocabulary cannot be fitted or read.
+    #[error("tokenizer: {0}")]
+    Text(#[from] TextError),
+    /// The vocabulary is of another making than the recipe says.
+    #[error("tokenizer: {field} is {found} where the recipe has {expected}")]
+    Mismatch {
+        /// The argument.
+        field: &'static str,
+        /// In the JSON.
+        found: String,
+        /// In the recipe.
+        expected: String,
+    },
+    /// An id that the embedding would have no row for.
+    #[error("tokenizer: {token} gets id {id}, and the embedding has rows 0 to {last}")]
+    OutOfRange {
+        /// Whose id.
+        token: String,
+        /// The id.
+        id: i64,
+        /// The embedding's last row.
+        last: i64,
+    },
+    /// Nothing to give ids to.
+    #[error("tokenizer: the vocabulary is empty")]
+    Empty,
+}
+
+/// What a text became.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// Ids in the row that stand for tokens.
+    pub used: usize,
+    /// Tokens of the text.
+    pub total: usize,
+    /// Tokens that the vocabulary does not have, or has cut.
+    pub unknown: usize,
+    /// Whether there were more ids than `maxlen`.
+    pub truncated: bool,
+}
+
+/// A text's way to its ids, for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trace {
+    /// After the cleaning rules.
+    pub cleaned: String,
+    /// Each token with its id; none where it is left out.
+    pub tokens: Vec<(String, Option<i64>)>,
+    /// Cut to `maxlen`, not padded.
+    pub ids: Vec<i64>,
+    /// The counts.
+    pub encoded: Encoded,
+}
+
+/// Text to ids. Cheap to clone and to share between threads.
+#[derive(Clone, Debug)]
+pub struct Encoder(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    spec: EncoderSpec,
+    tokenizer: Tokenizer,
+    vocabulary: Vocabulary,
+    /// What every sequence begins with.
+    start: Option<i64>,
+    /// What stands for unknown and cut tokens; without it they are left out.
+    oov: Option<i64>,
+    rows: usize,
+}
+
+#[derive(Debug)]
+enum Vocabulary {
+    /// Words between ASCII separators.
+    Words {
+        ids: HashMap<Box<str>, i64>,
+        separators: [bool; 128],
+    },
+    /// Words after any other rule, found by [`Tokenizer::tokens`].
+    OddWords { ids: HashMap<Box<str>, i64> },
+    /// Characters: ids by code point where that is small, [`CUT`] where there is none, and the rest.
+    Characters {
+        low: Vec<i64>,
+        high: HashMap<char, i64>,
+    },
+}
+
+/// Stands for a token that has no id of its own.
+const CUT: i64 = -1;
+
+thread_local! {
+    static LOWERED: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+impl Encoder {
+    /// Fits the vocabulary on texts, cleaned as in training.
+    ///
+    /// # Errors
+    /// No token at all, or an id without a row.
+    pub fn fit<'a>(
+        spec: EncoderSpec,
+        texts: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, EncoderError> {
+        let mut tokenizer = Tokenizer::new(TokenizerConfig::from(&spec.tokenizer));
+        let rules = rules(&spec, Moment::Train).to_vec();
+        let cleaned: Vec<_> = texts.into_iter().map(|text| clean(&rules, text)).collect();
+        tokenizer.fit_on_texts(cleaned.iter().map(|text| Document::Text(text)))?;
+        Self::new(spec, tokenizer)
+    }
+
+    /// From `Tokenizer.to_json()`.
+    ///
+    /// # Errors
+    /// Not such JSON, of other arguments than the recipe's, or an id without a row.
+    pub fn from_json(spec: EncoderSpec, tokenizer_json: &str) -> Result<Self, EncoderError> {
+        let tokenizer = Tokenizer::from_json(tokenizer_json)?;
+        let (found, expected) = (&tokenizer.config, TokenizerConfig::from(&spec.tokenizer));
+        let fields = [
+            (
+                "num_words",
+                format!("{:?}", found.num_words),
+                format!("{:?}", expected.num_words),
+            ),
+            ("filters", found.filters.clone(), expected.filters.clone()),
+            ("lower", found.lower.to_string(), expected.lower.to_string()),
+            ("split", found.split.clone(), expected.split.clone()),
+            (
+                "char_level",
+                found.char_level.to_string(),
+                expected.char_level.to_string(),
+            ),
+            (
+                "oov_token",
+                format!("{:?}", found.oov_token),
+                format!("{:?}", expected.oov_token),
+            ),
+        ];
+        for (field, found, expected) in fields {
+            if found != expected {
+                return Err(EncoderError::Mismatch {
+                    field,
+                    found,
+                    expected,
+                });
+            }
+        }
+        Self::new(spec, tokenizer)
+    }
+
+    fn new(spec: EncoderSpec, tokenizer: Tokenizer) -> Result<Self, EncoderError> {
+        if tokenizer.config.split.is_empty() && !tokenizer.config.char_level {
+            return Err(TextError::Value("empty separator".into()).into());
+        }
+        if tokenizer.word_index.is_empty() {
+            return Err(EncoderError::Empty);
+        }
+        let limit = tokenizer.config.num_words.filter(|n| *n != 0);
+        let imdb = ImdbArguments {
+            num_words: limit,
+            skip_top: spec.tokenizer.skip_top,
+            maxlen: None,
+            start_char: spec.tokenizer.start_char,
+            oov_char: spec.tokenizer.oov_char,
+            index_from: spec.tokenizer.index_from,
+        };
+        let cut = |id: i64| limit.is_some_and(|limit| id >= limit);
+        let (start, oov) = match spec.tokenizer.encoding {
+            Encoding::Keras => (None, tokenizer.oov_id()),
+            Encoding::Imdb => (
+                imdb.encode_text([], None).first().copied(),
+                spec.tokenizer.oov_char,
+            ),
+        };
+        let id_of = |index: i64| match spec.tokenizer.encoding {
+            Encoding::Keras if cut(index) => CUT,
+            Encoding::Keras => index,
+            Encoding::Imdb => {
+                let id = index + imdb.index_from;
+                if id < imdb.skip_top || cut(id) {
+                    CUT
+                } else {
+                    id
+                }
+            }
+        };
+        let words = || {
+            tokenizer
+                .word_index
+                .iter()
+                .map(|(token, index)| (token.as_str(), id_of(*index)))
+        };
+        let largest = words()
+            .map(|(_, id)| id)
+            .chain(start)
+            .chain(oov)
+            .max()
+            .unwrap_or(0);
+        let rows = limit.unwrap_or(largest + 1);
+        let fixed = [("the start of a text", start), ("an unknown token", oov)];
+        let fixed = fixed
+            .into_iter()
+            .filter_map(|(token, id)| id.map(|id| (token, id)));
+        for (token, id) in words().filter(|(_, id)| *id != CUT).chain(fixed) {
+            if !(0..rows).contains(&id) {
+                return Err(EncoderError::OutOfRange {
+                    token: token.to_owned(),
+                    id,
+                    last: rows - 1,
+                });
+            }
+        }
+        let vocabulary = Vocabulary::new(&tokenizer.config, words());
+        let rows = usize::try_from(rows).map_err(|_| EncoderError::Empty)?;
+        Ok(Self(Arc::new(Inner {
+            vocabulary,
+            start,
+            oov,
+            rows,
+            spec,
+            tokenizer,
+        })))
+    }
+
+    /// `Tokenizer.to_json()`.
+    pub fn to_json(&self) -> String {
+        self.0.tokenizer.to_json()
+    }
+
+    /// What it was made from.
+    pub fn spec(&self) -> &EncoderSpec {
+        &self.0.spec
+    }
+
+    /// Keras's tokenizer with all its counts.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.0.tokenizer
+    }
+
+    /// The embedding's rows: `num_words` where that is set, else one more than the largest id.
+    pub fn rows(&self) -> usize {
+        self.0.rows
+    }
+
+    /// Replaces `ids` by the text's, cut to `maxlen` and not padded.
+    pub fn encode(&self, text: &str, moment: Moment, ids: &mut Vec<i64>) -> Encoded {
+        let inner = &*self.0;
+        ids.clear();
+        ids.extend(inner.start);
+        let mut encoded = Encoded::default();
+        inner.each_token(&clean(rules(&inner.spec, moment), text), |_, id| {
+            encoded.total += 1;
+            encoded.unknown += usize::from(id == CUT);
+            ids.extend(if id == CUT { inner.oov } else { Some(id) });
+        });
+        let maxlen = inner.spec.padding.maxlen;
+        let mut kept_start = inner.start.is_some();
+        if ids.len() > maxlen {
+            encoded.truncated = true;
+            match inner.spec.padding.truncating {
+                Side::Pre => {
+                    ids.drain(..ids.len() - maxlen);
+                    kept_start = false;
+                }
+                Side::Post => ids.truncate(maxlen),
+            }
+        }
+        encoded.used = ids.len() - usize::from(kept_start);
+        encoded
+    }
+
+    /// Appends a row of `len` ids, `ids` padded on the recipe's side (`pad_sequences` with `maxlen=len`); longer ids are
+    /// appended whole.
+    pub fn pad(&self, ids: &[i64], len: usize, row: &mut Vec<i64>) {
+        let padding = &self.0.spec.padding;
+        let pads = std::iter::repeat_n(padding.value, len.saturating_sub(ids.len()));
+        match padding.padding {
+            Side::Pre => {
+                row.extend(pads);
+                row.extend_from_slice(ids);
+            }
+            Side::Post => {
+                row.extend_from_slice(ids);
+                row.extend(pads);
+            }
+        }
+    }
+
+    /// The same as [`Self::encode`], with what happened on the way.
+    pub fn trace(&self, text: &str, moment: Moment) -> Trace {
+        let inner = &*self.0;
+        let cleaned = clean(rules(&inner.spec, moment), text).into_owned();
+        let mut tokens = Vec::new();
+        inner.each_token(&cleaned, |token, id| {
+            tokens.push((
+                token.to_owned(),
+                if id == CUT { inner.oov } else { Some(id) },
+            ));
+        });
+        let mut ids = Vec::new();
+        let encoded = self.encode(text, moment, &mut ids);
+        Trace {
+            cleaned,
+            tokens,
+            ids,
+            encoded,
+        }
+    }
+}
+
+impl Inner {
+    /// Calls `found` for each token of a cleaned text with its id or [`CUT`].
+    fn each_token(&self, text: &str, mut found: impl FnMut(&str, i64)) {
+        if let Vocabulary::OddWords { ids } = &self.vocabulary {
+            let tokens = self
+                .tokenizer
+                .tokens(Document::Text(text))
+                .expect("the separator is not empty");
+            tokens
+                .iter()
+                .for_each(|token| found(token, ids.get(token.as_str()).copied().unwrap_or(CUT)));
+            return;
+        }
+        LOWERED.with_borrow_mut(|lowered| {
+            let text = if self.tokenizer.config.lower {
+                lowered.clear();
+                lower_into(text, lowered);
+                &**lowered
+            } else {
+                text
+            };
+            self.vocabulary.each(text, found);
+        });
+    }
+}
+
+impl Vocabulary {
+    fn new<'a>(config: &TokenizerConfig, words: impl Iterator<Item = (&'a str, i64)>) -> Self {
+        if config.char_level {
+            let mut low = vec![CUT; 0x1_0000];
+            let mut high = HashMap::new();
+            for (token, id) in words {
+                let mut characters = token.chars();
+                let (Some(c), None) = (characters.next(), characters.next()) else {
+                    continue;
+                };
+                match low.get_mut(c as usize) {
+                    Some(place) => *place = id,
+                    None => {
+                        high.insert(c, id);
+                    }
+                }
+            }
+            return Self::Characters { low, high };
+        }
+        let ids = words.map(|(token, id)| (token.into(), id)).collect();
+        if config.split.len() != 1 || !config.split.is_ascii() || !config.filters.is_ascii() {
+            return Self::OddWords { ids };
+        }
+        let mut separators = [false; 128];
+        for separator in config.filters.bytes().chain(config.split.bytes()) {
+            separators[usize::from(separator)] = true;
+        }
+        Self::Words { ids, separators }
+    }
+
+    fn each(&self, text: &str, mut found: impl FnMut(&str, i64)) {
+        match self {
+            Self::Words { ids, separators } => {
+                let is_separator =
+                    |byte: u8| separators.get(usize::from(byte)).copied().unwrap_or(false);
+                let mut start = 0;
+                for (end, byte) in text.bytes().chain([b' ']).enumerate() {
+                    if end == text.len() || is_separator(byte) {
+                        if end > start {
+                            let token = &text[start..end];
+                            found(token, ids.get(token).copied().unwrap_or(CUT));
+                        }
+                        start = end + 1;
+                    }
+                }
+            }
+            Self::Characters { low, high } => {
+                for (at, c) in text.char_indices() {
+                    let id = match low.get(c as usize) {
+                        Some(id) => *id,
+                        None => high.get(&c).copied().unwrap_or(CUT),
+                    };
+                    found(&text[at..at + c.len_utf8()], id);
+                }
+            }
+            Self::OddWords { .. } => unreachable!("the tokenizer splits these"),
+        }
+    }
+}
+
+fn rules(spec: &EncoderSpec, moment: Moment) -> &[super::CleanRule] {
+    if spec.text.clean_at.contains(&moment) {
+        &spec.text.clean
+    } else {
+        &[]
+    }
+}
