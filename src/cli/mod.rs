@@ -7,6 +7,7 @@ mod interrupt;
 mod models;
 mod output;
 mod progress;
+mod train;
 
 use std::io;
 use std::process::ExitCode;
@@ -29,6 +30,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Train(train::Args),
     /// List, show and activate models.
     Models(models::Args),
 }
@@ -44,6 +46,7 @@ pub fn main() -> ExitCode {
     let parsed = Cli::from_arg_matches_mut(&mut command.get_matches_mut());
     let cli = parsed.unwrap_or_else(|error| error.format(&mut command).exit());
     let done = match cli.command {
+        Command::Train(args) => train::run(args),
         Command::Models(args) => models::run(args),
     };
     match done {

@@ -54,6 +54,21 @@ impl Progress {
         }
     }
 
+    /// Leaves a line above the bar.
+    pub fn note(&self, line: impl Display) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{}: {line}", self.what)),
+            None => eprintln!("{}: {line}", self.what),
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn clear(self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
     /// Takes the bar away and leaves a last line.
     pub fn finish(self, message: impl Display) {
         if let Some(bar) = &self.bar {

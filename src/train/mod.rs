@@ -6,6 +6,7 @@ pub mod curves;
 pub mod dataset;
 pub mod export;
 pub mod fit;
+pub mod golden;
 #[cfg(test)]
 mod gradient_check;
 pub mod init;
@@ -15,6 +16,7 @@ pub mod layout;
 pub mod network;
 pub mod real;
 pub mod report;
+pub mod run;
 pub mod step;
 pub mod summary;
 pub mod vector;

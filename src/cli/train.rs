@@ -1,0 +1,168 @@
+//! `sentiment train`: a recipe and reviews in, a bundle out. Whatever happens, there is a whole bundle or none.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+
+use super::Progress;
+use crate::bundle;
+use crate::engine::session::Runtime;
+use crate::recipe::Recipe;
+use crate::train::dataset::{self, DataArg};
+use crate::train::fit::{Control, Event};
+use crate::train::report::{Epoch, Table};
+use crate::train::run::{Finished, Prepared, Trained};
+
+/// Train a model and publish it as the next version in a folder of models.
+///
+/// The first version of a model becomes the one that serves; later ones wait for `sentiment models activate`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The recipe: a TOML file.
+    recipe: PathBuf,
+    /// Reviews: a folder with pos/ and neg/, or .tsv, .csv, .jsonl, also as .gz or .xz; one for each source of the recipe.
+    #[arg(long, required = true, num_args = 1.., value_name = "[SOURCE=]PATH")]
+    data: Vec<DataArg>,
+    /// The folder of models.
+    #[arg(long, default_value = "models")]
+    out: PathBuf,
+    /// Threads; all cores that the process may use unless given. The weights do not depend on it.
+    #[arg(long)]
+    threads: Option<std::num::NonZeroUsize>,
+    /// Seeds weights, dropout and the order of rows, in the place of the recipe's.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// On Ctrl-C publish the best finished epoch without asking.
+    #[arg(long)]
+    keep_best: bool,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let mut recipe = Recipe::load(&args.recipe)?;
+    recipe.fit.seed = args.seed.unwrap_or(recipe.fit.seed);
+    // What the end needs is looked for at the start.
+    let runtime = Runtime::load()?;
+    std::fs::create_dir_all(&args.out)
+        .with_context(|| format!("cannot create {}", args.out.display()))?;
+    let threads = match args.threads {
+        Some(threads) => threads.get(),
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&interrupted);
+    super::on_interrupt(move || {
+        if flag.swap(true, Ordering::SeqCst) {
+            eprintln!("error: interrupted again; nothing was written");
+            std::process::exit(1);
+        }
+    })?;
+
+    let dataset = dataset::read(&recipe, &args.data)?;
+    let splits = dataset::split(&recipe.data, &dataset)?;
+    let prepared = Prepared::new(recipe, &dataset, &splits)?;
+    drop(dataset);
+    print!("{}", prepared.statistics);
+    println!(
+        "{} parameters, {threads} threads",
+        prepared.network().parameters()
+    );
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()?;
+    let mut progress = Progress::new("train");
+    let mut observe = |event: Event<'_>| {
+        match event {
+            Event::Step(p) => {
+                let within = p.step as f64 / p.steps as f64;
+                let share = (p.epoch as f64 - 1.0 + within) / p.epochs as f64;
+                progress.at(
+                    Some(share),
+                    format_args!(
+                        "epoch {}/{} step {}/{} loss {:.4} accuracy {:.4}",
+                        p.epoch, p.epochs, p.step, p.steps, p.loss, p.accuracy
+                    ),
+                );
+            }
+            Event::Epoch {
+                epoch,
+                epochs,
+                best,
+            } => progress.note(epoch_line(epoch, epochs, best)),
+        }
+        match interrupted.load(Ordering::SeqCst) {
+            true => Control::Stop,
+            false => Control::Continue,
+        }
+    };
+    let finished = pool.install(|| prepared.train(&mut observe))?;
+    progress.clear();
+    let trained = match finished {
+        Finished::Trained(trained) => trained,
+        Finished::Stopped(None) => {
+            anyhow::bail!("interrupted before the first epoch was finished; nothing was written")
+        }
+        Finished::Stopped(Some(trained)) => {
+            if !(args.keep_best || ask(&trained)?) {
+                anyhow::bail!(
+                    "interrupted; nothing was written (epoch {} was the best; --keep-best publishes it)",
+                    trained.best_epoch
+                );
+            }
+            trained
+        }
+    };
+    for (name, measured) in [
+        ("validation", &trained.metrics.validation),
+        ("test", &trained.metrics.test),
+    ] {
+        if let Some(measured) = measured {
+            println!("{name}\n{}", Table(measured));
+        }
+    }
+    let (draft, proof) = pool.install(|| trained.into_draft(&runtime))?;
+    println!(
+        "proven in ONNX Runtime on {} rows: largest difference {:.1e}",
+        proof.rows, proof.worst
+    );
+    let name = draft.recipe.name.clone();
+    let written = bundle::write(&args.out, draft)?;
+    println!("wrote {}", written.dir.display());
+    if !written.activated {
+        println!(
+            "it does not serve yet: sentiment models activate {name}@{}",
+            written.version
+        );
+    }
+    Ok(())
+}
+
+fn epoch_line(epoch: &Epoch, epochs: usize, best: bool) -> String {
+    let mut line = format!(
+        "epoch {}/{epochs}: loss {:.4} accuracy {:.4}",
+        epoch.epoch, epoch.loss, epoch.accuracy
+    );
+    if let (Some(loss), Some(accuracy)) = (epoch.val_loss, epoch.val_accuracy) {
+        line += &format!(" val_loss {loss:.4} val_accuracy {accuracy:.4}");
+    }
+    line += &format!(" {:.1} s", epoch.seconds);
+    if best { line + " (best)" } else { line }
+}
+
+/// Asks a person whether the best epoch so far is to be kept; nobody there means no.
+fn ask(trained: &Trained) -> anyhow::Result<bool> {
+    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        return Ok(false);
+    }
+    eprint!(
+        "interrupted: publish epoch {}, the best so far? [y/N] ",
+        trained.best_epoch
+    );
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

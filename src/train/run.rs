@@ -1,0 +1,295 @@
+//! A whole training, read from top to bottom: split, fit the vocabulary, encode, fit the weights, measure, export, prove.
+
+use std::time::Instant;
+
+use super::curves::curves_svg;
+use super::dataset::{Dataset, Splits, Statistics, describe};
+use super::export::{self, ExportError, Proof, ProofError};
+use super::fit::{Control, Event, FitError, Row, fit};
+use super::golden;
+use super::network::Network;
+use super::report::{Answer, History, fit_temperature, measure_split};
+use super::summary::summary;
+use crate::bundle::{Draft, Metrics, SourceRecord, TrainingRecord, digest};
+use crate::engine::session::Runtime;
+use crate::recipe::Recipe;
+use crate::sentiment::{Calibration, Label};
+use crate::text::{Encoder, EncoderError, Moment};
+
+/// Validation rows that the exported graph is proven on, beside the golden ones.
+const PROOF_ROWS: usize = 200;
+
+/// Why there is no model.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The vocabulary.
+    #[error(transparent)]
+    Encoder(#[from] EncoderError),
+    /// No text of a split has a token.
+    #[error("no {0} text has a token that the vocabulary knows")]
+    NoTokens(&'static str),
+    /// The weights.
+    #[error(transparent)]
+    Fit(#[from] FitError),
+    /// The graph.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// The graph answers something else.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+}
+
+/// Rows that are ready to learn from.
+pub struct Prepared {
+    recipe: Recipe,
+    encoder: Encoder,
+    sources: Vec<SourceRecord>,
+    train: Vec<Row>,
+    validation: Encodings,
+    test: Encodings,
+    /// Rows, labels and lengths, for people.
+    pub statistics: Statistics,
+}
+
+/// The rows of a split that is only scored.
+#[derive(Default)]
+struct Encodings {
+    rows: Vec<Row>,
+    sources: Vec<usize>,
+}
+
+/// A trained network with all that was found out about it.
+pub struct Trained {
+    prepared: Prepared,
+    network: Network<f32>,
+    /// Every finished epoch.
+    pub history: History,
+    /// The epoch whose weights these are, from 1.
+    pub best_epoch: usize,
+    /// On validation and test rows.
+    pub metrics: Metrics,
+    /// From logit to score, fitted on validation.
+    pub calibration: Calibration,
+    seconds: f64,
+}
+
+/// The end of the loop.
+pub enum Finished {
+    /// A network.
+    Trained(Box<Trained>),
+    /// The observer stopped it; with a network if an epoch was finished.
+    Stopped(Option<Box<Trained>>),
+}
+
+impl Prepared {
+    /// Fits the vocabulary on the training rows and encodes all of them.
+    ///
+    /// # Errors
+    /// The vocabulary cannot be fitted, or a split has nothing to learn from or to score.
+    pub fn new(recipe: Recipe, dataset: &Dataset, splits: &Splits) -> Result<Self, TrainError> {
+        let texts = splits
+            .train
+            .iter()
+            .map(|&row| dataset.examples[row].text.as_str());
+        let encoder = Encoder::fit(recipe.encoder_spec(), texts)?;
+        let mut ids = Vec::new();
+        let mut lengths = vec![0; dataset.examples.len()];
+        let mut encode = |rows: &[usize]| {
+            let mut encodings = Encodings::default();
+            for &row in rows {
+                let example = &dataset.examples[row];
+                lengths[row] = encoder.encode(&example.text, Moment::Train, &mut ids).total;
+                if let Some(ids) = model_row(&recipe, &encoder, &ids) {
+                    let weight = dataset.sources[example.source].weight;
+                    let label = example.label;
+                    encodings.rows.push(Row { ids, label, weight });
+                    encodings.sources.push(example.source);
+                }
+            }
+            encodings
+        };
+        let train = encode(&splits.train).rows;
+        let validation = encode(&splits.validation);
+        let test = encode(&splits.test);
+        for (name, rows, wanted) in [
+            ("training", &train, true),
+            (
+                "validation",
+                &validation.rows,
+                !splits.validation.is_empty(),
+            ),
+            ("test", &test.rows, !splits.test.is_empty()),
+        ] {
+            if wanted && rows.is_empty() {
+                return Err(TrainError::NoTokens(name));
+            }
+        }
+        Ok(Self {
+            statistics: describe(dataset, splits, &lengths),
+            sources: records(dataset),
+            recipe,
+            encoder,
+            train,
+            validation,
+            test,
+        })
+    }
+
+    /// The network before training, for its summary.
+    pub fn network(&self) -> Network<f32> {
+        let Recipe {
+            layers,
+            padding,
+            fit,
+            ..
+        } = &self.recipe;
+        Network::build(layers, self.encoder.rows(), padding.maxlen, fit.seed)
+    }
+
+    /// Trains on the current rayon pool, then calibrates on validation and scores validation and test.
+    ///
+    /// # Errors
+    /// The loss is no number.
+    pub fn train(
+        self,
+        observe: &mut dyn FnMut(Event<'_>) -> Control,
+    ) -> Result<Finished, TrainError> {
+        let start = Instant::now();
+        let fitted = fit(
+            self.network(),
+            &self.train,
+            &self.validation.rows,
+            &self.recipe.fit,
+            observe,
+        )?;
+        let Some(network) = fitted.network else {
+            return Ok(Finished::Stopped(None));
+        };
+        let names: Vec<String> = self.sources.iter().map(|s| s.name.clone()).collect();
+        let validation = self.validation.answers(&network);
+        let calibration = fit_temperature(&validation);
+        let measured = |answers: &[Answer]| {
+            (!answers.is_empty()).then(|| measure_split(answers, &names, calibration))
+        };
+        let metrics = Metrics {
+            validation: measured(&validation),
+            test: measured(&self.test.answers(&network)),
+        };
+        let trained = Box::new(Trained {
+            prepared: self,
+            network,
+            history: fitted.history,
+            best_epoch: fitted.best_epoch,
+            metrics,
+            calibration,
+            seconds: start.elapsed().as_secs_f64(),
+        });
+        Ok(match fitted.stopped {
+            true => Finished::Stopped(Some(trained)),
+            false => Finished::Trained(trained),
+        })
+    }
+}
+
+impl Encodings {
+    fn answers(&self, network: &Network<f32>) -> Vec<Answer> {
+        let ids: Vec<&[i64]> = self.rows.iter().map(|row| row.ids.as_slice()).collect();
+        let rows = self.rows.iter().zip(&self.sources);
+        rows.zip(network.logits(&ids))
+            .map(|((row, &source), logit)| Answer {
+                label: row.label,
+                logit: f64::from(logit),
+                source,
+            })
+            .collect()
+    }
+}
+
+impl Trained {
+    /// Exports the network, proves the graph in ONNX Runtime against the network in double precision, and puts together
+    /// everything that a bundle holds.
+    ///
+    /// # Errors
+    /// The graph cannot be made, or answers something else.
+    pub fn into_draft(self, runtime: &Runtime) -> Result<(Draft, Proof), TrainError> {
+        let Prepared {
+            recipe,
+            encoder,
+            sources,
+            train,
+            validation,
+            test,
+            ..
+        } = self.prepared;
+        let exported = export::export(&self.network, recipe.padding.padding)?;
+        let exact = self.network.cast::<f64>();
+        let golden = golden::rows(&recipe, &encoder, &exact);
+        let sample: Vec<&[i64]> = validation.rows.iter().map(|row| &*row.ids).collect();
+        let sample = &sample[..sample.len().min(PROOF_ROWS)];
+        let logits = exact.logits(sample);
+        let rows: Vec<(&[i64], f64)> = golden
+            .iter()
+            .map(|row| (&*row.ids, row.logit))
+            .chain(sample.iter().copied().zip(logits))
+            .collect();
+        let proof = export::prove(runtime, &exported, &recipe.padding, &rows)?;
+        let fingerprints: Vec<&str> = sources.iter().map(|s| s.fingerprint.as_str()).collect();
+        let training = TrainingRecord {
+            fingerprint: digest::sha256(fingerprints.concat().as_bytes()),
+            sources,
+            train_rows: train.len() as u64,
+            validation_rows: validation.rows.len() as u64,
+            test_rows: test.rows.len() as u64,
+            epochs: self.history.epochs.len() as u32,
+            best_epoch: self.best_epoch as u32,
+            seconds: self.seconds,
+        };
+        let draft = Draft {
+            seed: recipe.fit.seed,
+            trim: exported.trim,
+            rows: encoder.rows(),
+            layers: summary(&self.network),
+            training,
+            metrics: self.metrics,
+            calibration: self.calibration,
+            onnx: exported.onnx,
+            tokenizer: encoder.to_json(),
+            history: serde_json::to_string_pretty(&self.history).expect("numbers and names"),
+            curves: curves_svg(&self.history),
+            golden,
+            recipe,
+        };
+        Ok((draft, proof))
+    }
+}
+
+/// The row that the network reads: as it is where pads are masked, else padded to `maxlen`; none where a masked network
+/// would have nothing to read.
+pub fn model_row(recipe: &Recipe, encoder: &Encoder, ids: &[i64]) -> Option<Vec<i64>> {
+    if recipe.masked() {
+        return (!ids.is_empty()).then(|| ids.to_vec());
+    }
+    let mut row = Vec::with_capacity(recipe.padding.maxlen);
+    encoder.pad(ids, recipe.padding.maxlen, &mut row);
+    Some(row)
+}
+
+fn records(dataset: &Dataset) -> Vec<SourceRecord> {
+    let count = |at: usize, label: Label| {
+        let own = |e: &&super::dataset::Example| e.source == at && e.label == label;
+        dataset.examples.iter().filter(own).count() as u64
+    };
+    let sources = dataset.sources.iter().enumerate();
+    sources
+        .map(|(at, source)| SourceRecord {
+            name: source.name.clone(),
+            rows: source.rows,
+            positive: count(at, Label::Positive),
+            negative: count(at, Label::Negative),
+            skipped: source.skipped,
+            duplicates: source.duplicates,
+            weight: source.weight,
+            fingerprint: source.fingerprint.clone(),
+        })
+        .collect()
+}
