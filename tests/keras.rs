@@ -11,7 +11,9 @@ use sentiment::bundle::Trim;
 use sentiment::engine::session::{Device, Runtime, Session, SessionOptions};
 use sentiment::recipe::{Activation, LayerRecipe};
 use sentiment::sentiment::sigmoid;
-use sentiment::text::Side;
+use sentiment::text::{
+    Encoder, EncoderSpec, Level, Moment, PaddingSpec, Side, TextSpec, TokenizerSpec,
+};
 use sentiment::train::export::export;
 use sentiment::train::network::Network;
 use sentiment::train::summary::summary;
@@ -27,6 +29,7 @@ struct Predictions {
 #[derive(Deserialize)]
 struct Case {
     id: String,
+    text: Option<String>,
     padded: Vec<i64>,
     probability: f64,
 }
@@ -161,6 +164,54 @@ fn stacked_word_lstms_answer_as_keras_does() {
 #[test]
 fn stacked_character_lstms_answer_as_keras_does() {
     assert_eq!(witnessed("m4_char_lstm", &lstms(16), 95), Trim::Table);
+}
+
+/// The texts of a model become the rows that Keras fed to it; the rows' answers are checked above.
+fn texts_encode_as_keras_did(model: &str, tokenizer: TokenizerSpec) {
+    let predictions = predictions(model);
+    let spec = EncoderSpec {
+        text: TextSpec::default(),
+        tokenizer,
+        padding: PaddingSpec {
+            maxlen: predictions.maxlen,
+            padding: Side::Pre,
+            truncating: Side::Pre,
+            value: 0,
+        },
+    };
+    let json = std::fs::read_to_string(fixture(model, "tokenizer.json")).unwrap();
+    let encoder = Encoder::from_json(spec, &json).unwrap();
+    let (mut ids, mut texts) = (Vec::new(), 0);
+    for case in &predictions.cases {
+        if let Some(text) = &case.text {
+            encoder.encode(text, Moment::Serve, &mut ids);
+            let mut row = Vec::new();
+            encoder.pad(&ids, predictions.maxlen, &mut row);
+            assert_eq!(row, case.padded, "{model}, {}", case.id);
+            texts += 1;
+        }
+    }
+    assert_eq!(texts, 16);
+}
+
+#[test]
+fn words_become_the_ids_that_keras_gave_them() {
+    let tokenizer = TokenizerSpec {
+        num_words: Some(10_000),
+        oov: Some("<OOV>".to_owned()),
+        ..TokenizerSpec::default()
+    };
+    texts_encode_as_keras_did("m3_word_lstm", tokenizer);
+}
+
+#[test]
+fn characters_become_the_ids_that_keras_gave_them() {
+    let tokenizer = TokenizerSpec {
+        level: Level::Char,
+        oov: Some("<OOV>".to_owned()),
+        ..TokenizerSpec::default()
+    };
+    texts_encode_as_keras_did("m4_char_lstm", tokenizer);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{BundleError, MANIFEST, Version};
+use super::{Bundle, BundleError, MANIFEST, Version};
 use crate::recipe::valid_name;
 
 /// The file that names the version that serves.
@@ -90,16 +90,7 @@ pub fn active(models: &Path, name: &str) -> Result<Option<Version>, BundleError>
 /// # Errors
 /// There is no such version, or the folder cannot be written.
 pub fn activate(models: &Path, name: &str, version: Version) -> Result<(), BundleError> {
-    let versions = versions(models, name)?;
-    if versions.is_empty() {
-        return Err(unknown_model(models, name));
-    }
-    if !versions.contains(&version) {
-        return Err(BundleError::UnknownVersion {
-            name: name.to_owned(),
-            version,
-        });
-    }
+    place(models, name, version)?;
     let dir = models.join(name);
     let path = dir.join(ACTIVE);
     let put = || -> std::io::Result<()> {
@@ -113,6 +104,21 @@ pub fn activate(models: &Path, name: &str, version: Version) -> Result<(), Bundl
         File::open(&dir)?.sync_all()
     };
     put().map_err(BundleError::io(&path))
+}
+
+/// Loads a version, which must be the one that its place says.
+///
+/// # Errors
+/// There is no such version, or it is refused.
+pub fn open(models: &Path, name: &str, version: Version) -> Result<Bundle, BundleError> {
+    let dir = place(models, name, version)?;
+    let bundle = Bundle::load(&dir)?;
+    let manifest = &bundle.manifest;
+    if (manifest.name.as_str(), manifest.version) != (name, version) {
+        let reason = format!("it is {}@{}, put here", manifest.name, manifest.version);
+        return Err(BundleError::refused(&dir.join(MANIFEST), reason));
+    }
+    Ok(bundle)
 }
 
 /// The folder of what a person calls a model: a name (its active version), `name@version`, or a bundle's folder.
@@ -140,6 +146,11 @@ pub fn resolve(models: &Path, model: &str) -> Result<PathBuf, BundleError> {
             name: name.to_owned(),
         })?,
     };
+    place(models, name, version)
+}
+
+/// The folder of a version that is there.
+fn place(models: &Path, name: &str, version: Version) -> Result<PathBuf, BundleError> {
     let versions = versions(models, name)?;
     if versions.is_empty() {
         return Err(unknown_model(models, name));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::digest::sha256;
 use super::{Trim, Version};
 use crate::recipe::{Display, Recipe};
 use crate::sentiment::Calibration;
@@ -18,6 +19,8 @@ pub const FORMAT: u32 = 1;
 pub struct Manifest {
     /// Always [`FORMAT`].
     pub format: u32,
+    /// The SHA-256 of this file with this string empty; it names the bundle, as the digests of all files are in here.
+    pub digest: String,
     /// The model's name.
     pub name: String,
     /// The version, which is the folder's name.
@@ -66,7 +69,7 @@ pub struct Manifest {
 pub struct LayerSummary {
     /// `lstm`, `lstm_1`, ...
     pub name: String,
-    /// The recipe's `kind`.
+    /// Keras's class in snake case.
     pub kind: String,
     /// Batch first; null where the size is not fixed.
     pub output_shape: Vec<Option<usize>>,
@@ -172,18 +175,55 @@ pub struct Confusion {
     pub false_negative: u64,
 }
 
+/// As much as every format has.
+#[derive(Deserialize)]
+struct Header {
+    format: u32,
+    digest: String,
+}
+
 impl Manifest {
+    /// Reads and checks a manifest.
+    ///
+    /// # Errors
+    /// It is no manifest, one of another format, or not as it was written.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let not_ours = |error: serde_json::Error| format!("not a manifest: {error}");
+        let header: Header = serde_json::from_str(text).map_err(not_ours)?;
+        if header.format != FORMAT {
+            return Err(format!(
+                "format {} where this program reads {FORMAT}",
+                header.format
+            ));
+        }
+        let found = sha256(text.replacen(&header.digest, "", 1).as_bytes());
+        if found != header.digest {
+            return Err(format!(
+                "its SHA-256 is {found}, not {}: damaged",
+                header.digest
+            ));
+        }
+        let manifest: Self = serde_json::from_str(text).map_err(not_ours)?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// The text of the file, with its digest.
+    ///
+    /// # Errors
+    /// A number is not finite.
+    pub(super) fn seal(&mut self) -> Result<String, serde_json::Error> {
+        self.digest.clear();
+        let blank = serde_json::to_string_pretty(self)? + "\n";
+        self.digest = sha256(blank.as_bytes());
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+
     /// Checks what the types do not.
     ///
     /// # Errors
     /// The first contradiction found.
-    pub(super) fn check(&self) -> Result<(), String> {
-        if self.format != FORMAT {
-            return Err(format!(
-                "format {} where this program reads {FORMAT}",
-                self.format
-            ));
-        }
+    fn check(&self) -> Result<(), String> {
         self.recipe.check().map_err(|error| error.to_string())?;
         let recipe = &self.recipe;
         let said_twice = [

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod digest;
 pub mod error;
 pub mod folder;
+mod load;
 pub mod manifest;
 mod peek;
 pub mod trim;
@@ -14,6 +15,7 @@ pub mod version;
 mod write;
 
 pub use error::BundleError;
+pub use load::Bundle;
 pub use manifest::{
     Confusion, LayerSummary, Manifest, Measured, Metrics, SourceRecord, SplitMetrics,
     TrainingRecord,

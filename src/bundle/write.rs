@@ -11,8 +11,8 @@ use std::time::SystemTime;
 
 use super::manifest::FORMAT;
 use super::{
-    BundleError, CURVES, GOLDEN, GoldenRow, HISTORY, LayerSummary, MANIFEST, MODEL, Manifest,
-    Metrics, TOKENIZER, TrainingRecord, Trim, Version, clock, digest, folder,
+    Bundle, BundleError, CURVES, GOLDEN, GoldenRow, HISTORY, LayerSummary, MANIFEST, MODEL,
+    Manifest, Metrics, TOKENIZER, TrainingRecord, Trim, Version, clock, digest, folder,
 };
 use crate::recipe::{Recipe, valid_name};
 use crate::sentiment::Calibration;
@@ -139,8 +139,9 @@ fn write_files(dir: &Path, draft: Draft) -> Result<Manifest, BundleError> {
     let golden: String = draft
         .golden
         .iter()
-        .map(|row| json(&dir.join(GOLDEN), row, false))
-        .collect::<Result<_, _>>()?;
+        .map(|row| serde_json::to_string(row).map(|line| line + "\n"))
+        .collect::<Result<_, _>>()
+        .map_err(|error| BundleError::refused(&dir.join(GOLDEN), error.to_string()))?;
     let contents: [(&str, &[u8]); 5] = [
         (MODEL, &draft.onnx),
         (TOKENIZER, draft.tokenizer.as_bytes()),
@@ -155,6 +156,7 @@ fn write_files(dir: &Path, draft: Draft) -> Result<Manifest, BundleError> {
     }
     Ok(Manifest {
         format: FORMAT,
+        digest: String::new(),
         name: draft.recipe.name.clone(),
         version: Version::next([]),
         created: clock::rfc3339(SystemTime::now()),
@@ -188,11 +190,12 @@ fn publish(
     let version = Version::next(folder::versions(models, &manifest.name)?);
     manifest.version = version;
     let path = unfinished.path().join(MANIFEST);
-    put(&path, json(&path, &manifest, true)?.as_bytes())?;
+    let text = manifest
+        .seal()
+        .map_err(|error| BundleError::refused(&path, error.to_string()))?;
+    put(&path, text.as_bytes())?;
     sync_dir(unfinished.path())?;
-    manifest
-        .check()
-        .map_err(|reason| BundleError::refused(&path, reason))?;
+    Bundle::load(unfinished.path())?;
     let dir = model.join(version.to_string());
     fs::rename(unfinished.path(), &dir).map_err(BundleError::io(&dir))?;
     // It has its name now and is no longer this function's to remove.
@@ -208,16 +211,6 @@ fn publish(
         dir,
         activated,
     })
-}
-
-fn json(path: &Path, value: &impl serde::Serialize, pretty: bool) -> Result<String, BundleError> {
-    let text = if pretty {
-        serde_json::to_string_pretty(value)
-    } else {
-        serde_json::to_string(value)
-    };
-    text.map(|text| text + "\n")
-        .map_err(|error| BundleError::refused(path, error.to_string()))
 }
 
 fn put(path: &Path, bytes: &[u8]) -> Result<(), BundleError> {
