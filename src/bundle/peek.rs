@@ -13,11 +13,6 @@ impl Manifest {
     pub fn read(dir: &Path) -> Result<Self, BundleError> {
         let path = dir.join(MANIFEST);
         let text = fs::read_to_string(&path).map_err(BundleError::io(&path))?;
-        let manifest: Self = serde_json::from_str(&text)
-            .map_err(|error| BundleError::refused(&path, format!("not a manifest: {error}")))?;
-        manifest
-            .check()
-            .map_err(|reason| BundleError::refused(&path, reason))?;
-        Ok(manifest)
+        Self::parse(&text).map_err(|reason| BundleError::refused(&path, reason))
     }
 }
