@@ -10,8 +10,9 @@
 //! | 1 | [`recipe`], [`bundle`], [`config`], [`metrics`], [`telemetry`] |
 //! | 2 | [`engine`], [`train`] |
 //! | 3 | [`catalog`] |
-//! | 4 | [`http`], [`cli`] |
-//! | 5 | [`app`], `main` |
+//! | 4 | [`http`] |
+//! | 5 | [`app`] |
+//! | 6 | [`cli`], `main` |
 //!
 //! # Invariants
 //!
@@ -20,11 +21,16 @@
 //! 3. The predict path touches neither a database nor the disk.
 //! 4. A bundle is immutable once renamed into place; a version is never rewritten.
 
+pub mod app;
 pub mod bundle;
+pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod http;
+pub mod metrics;
 pub mod recipe;
 pub mod sentiment;
+pub mod telemetry;
 pub mod text;
 pub mod train;

@@ -223,7 +223,7 @@ impl Manifest {
     ///
     /// # Errors
     /// The first contradiction found.
-    fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), String> {
         self.recipe.check().map_err(|error| error.to_string())?;
         let recipe = &self.recipe;
         let said_twice = [

@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::bundle::Trim;
 use ort::environment::Environment;
 use ort::ep::{CUDA, ExecutionProviderDispatch};
 use ort::logging::LogLevel;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::TensorRef;
-use serde::{Deserialize, Serialize};
 
-use crate::bundle::Trim;
+pub use crate::config::Device;
 
 /// Why the runtime, a graph or a batch is refused.
 #[derive(Debug, thiserror::Error)]
@@ -46,19 +46,6 @@ pub enum SessionError {
     /// The runtime failed.
     #[error("inference failed: {0}")]
     Run(String),
-}
-
-/// Where a session computes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Device {
-    /// A GPU where one is usable, else the CPU.
-    #[default]
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// A GPU; without a usable one opening a session fails.
-    Cuda,
 }
 
 /// How a session is opened.

@@ -1,8 +1,9 @@
 //! A network as Keras's `summary()` shows it.
 
-use super::network::{Network, kind};
+use super::network::Network;
 use super::real::Real;
 use crate::bundle::LayerSummary;
+use crate::recipe::LayerRecipe;
 
 /// Each layer's name, kind, output shape and weights.
 pub fn summary<R: Real>(network: &Network<R>) -> Vec<LayerSummary> {
@@ -12,7 +13,7 @@ pub fn summary<R: Real>(network: &Network<R>) -> Vec<LayerSummary> {
         .zip(network.shapes())
         .map(|(layer, shape)| LayerSummary {
             name: layer.name.clone(),
-            kind: kind(&layer.recipe).to_owned(),
+            kind: class(&layer.recipe).to_owned(),
             output_shape: std::iter::once(None)
                 .chain(shape.steps.map(Some))
                 .chain([Some(shape.features)])
@@ -20,4 +21,19 @@ pub fn summary<R: Real>(network: &Network<R>) -> Vec<LayerSummary> {
             parameters: layer.weights.iter().map(|w| w.len() as u64).sum(),
         })
         .collect()
+}
+
+/// Keras's class; where it has none, the name that it would have.
+fn class(recipe: &LayerRecipe) -> &'static str {
+    match recipe {
+        LayerRecipe::Embedding { .. } => "Embedding",
+        LayerRecipe::Lstm { .. } => "LSTM",
+        LayerRecipe::Dense { .. } => "Dense",
+        LayerRecipe::Flatten {} => "Flatten",
+        LayerRecipe::Dropout { .. } => "Dropout",
+        LayerRecipe::SpatialDropout { .. } => "SpatialDropout1D",
+        LayerRecipe::GlobalMaxPooling {} => "GlobalMaxPooling1D",
+        LayerRecipe::GlobalAveragePooling {} => "GlobalAveragePooling1D",
+        LayerRecipe::GlobalMaxAveragePooling {} => "GlobalMaxAveragePooling1D",
+    }
 }

@@ -53,6 +53,13 @@ pub enum DataError {
     Split(String),
 }
 
+impl DataError {
+    /// Whether only one row is lost, so that reading can go on.
+    pub fn is_row(&self) -> bool {
+        matches!(self, Self::Row { .. })
+    }
+}
+
 /// What a reader of one format says of trouble; the file is added above it.
 #[derive(Debug)]
 pub(super) enum Trouble {

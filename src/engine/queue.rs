@@ -1,0 +1,316 @@
+//! Texts that wait for a batch: bounded, oldest first, taken by length.
+//!
+//! A place is held from the moment a request is let in until a batch thread takes the text, so the bound is never passed.
+//! Age decides who goes first, so that nobody starves; a text of a bulk request counts as younger than it is, so that single
+//! ones overtake it, but not for ever.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use prometheus::IntGauge;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::ItemError;
+
+/// What a batch thread says of one text.
+pub(super) type Answer = Result<f32, ItemError>;
+
+/// How much younger than it is a text of a bulk request counts.
+const BULK_YIELDS: Duration = Duration::from_millis(200);
+
+/// One text that waits.
+#[derive(Debug)]
+pub(super) struct Job {
+    /// Cut and not padded.
+    pub ids: Vec<i64>,
+    /// When it began to wait.
+    pub since: Instant,
+    /// When nobody wants the answer any more.
+    pub deadline: Option<Instant>,
+    /// Part of a bulk request.
+    pub bulk: bool,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Answer>,
+    /// Given back when the job leaves the queue.
+    pub place: Option<OwnedSemaphorePermit>,
+}
+
+impl Job {
+    fn rank(&self) -> Instant {
+        if self.bulk {
+            self.since + BULK_YIELDS
+        } else {
+            self.since
+        }
+    }
+}
+
+/// What fits into one batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reach {
+    /// Most rows.
+    pub rows: usize,
+    /// Most rows times steps, so that one batch does not keep the others waiting; a batch of one row may be longer.
+    pub steps: usize,
+}
+
+impl Reach {
+    /// Whether a text of `steps` may join `rows` others that began with one of `first` and reach `longest`: no shorter
+    /// than half and no longer than twice the first, so that few steps are padding.
+    fn takes(&self, rows: usize, (first, longest): (usize, usize), steps: usize) -> bool {
+        const ALIKE: usize = 8;
+        let alike = steps <= 2 * first + ALIKE && first <= 2 * steps + ALIKE;
+        rows < self.rows && alike && (rows + 1) * longest.max(steps) <= self.steps
+    }
+}
+
+/// The queue of one model.
+#[derive(Debug)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    ready: Condvar,
+    places: Arc<Semaphore>,
+    depth: IntGauge,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Job>,
+    closed: bool,
+}
+
+impl Queue {
+    /// An empty queue with so many places.
+    pub fn new(places: usize, depth: IntGauge) -> Self {
+        Self {
+            state: Mutex::default(),
+            ready: Condvar::new(),
+            places: Arc::new(Semaphore::new(places)),
+            depth,
+        }
+    }
+
+    /// So many places at once, if there are.
+    pub fn reserve(&self, count: usize) -> Option<OwnedSemaphorePermit> {
+        let count = u32::try_from(count).ok()?;
+        Arc::clone(&self.places).try_acquire_many_owned(count).ok()
+    }
+
+    /// Lets jobs in; a closed queue drops them, which their callers see.
+    pub fn push(&self, jobs: Vec<Job>) {
+        let many = jobs.len() > 1;
+        let mut state = self.lock();
+        if state.closed {
+            return;
+        }
+        for job in jobs {
+            let rank = job.rank();
+            // Nearly always the end: ranks come in order but for singles among bulk.
+            let at = match state.waiting.back() {
+                Some(last) if last.rank() > rank => {
+                    state.waiting.partition_point(|other| other.rank() <= rank)
+                }
+                _ => state.waiting.len(),
+            };
+            state.waiting.insert(at, job);
+        }
+        self.depth.set(length(&state.waiting));
+        drop(state);
+        if many {
+            self.ready.notify_all();
+        } else {
+            self.ready.notify_one();
+        }
+    }
+
+    /// Waits for texts and fills `batch` with the oldest and others of its length; false once closed and empty. `steps`
+    /// says how many steps a text of so many ids takes.
+    pub fn take(&self, reach: Reach, steps: impl Fn(usize) -> usize, batch: &mut Vec<Job>) -> bool {
+        batch.clear();
+        let mut state = self.lock();
+        loop {
+            let (mut at, mut first, mut longest) = (0, 0, 0);
+            let now = Instant::now();
+            while batch.len() < reach.rows
+                && let Some(job) = state.waiting.get(at)
+            {
+                let gone = job.reply.is_closed();
+                let late = job.deadline.is_some_and(|deadline| deadline <= now);
+                let own = steps(job.ids.len());
+                if gone || late {
+                    if let Some(job) = state.waiting.remove(at) {
+                        // A caller that has gone hears nothing.
+                        let _ = job.reply.send(Err(ItemError::DeadlineExceeded));
+                    }
+                } else if batch.is_empty() || reach.takes(batch.len(), (first, longest), own) {
+                    if let Some(mut job) = state.waiting.remove(at) {
+                        if batch.is_empty() {
+                            first = own;
+                        }
+                        longest = longest.max(own);
+                        job.place = None;
+                        batch.push(job);
+                    }
+                } else {
+                    at += 1;
+                }
+            }
+            self.depth.set(length(&state.waiting));
+            if !batch.is_empty() {
+                return true;
+            }
+            if state.closed {
+                return false;
+            }
+            state = self
+                .ready
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Lets nobody in any more; what waits is still taken.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.ready.notify_all();
+    }
+
+    /// Closes and drops what waits: nobody is left to take it.
+    pub fn abandon(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.waiting.clear();
+        self.depth.set(0);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn length(waiting: &VecDeque<Job>) -> i64 {
+    i64::try_from(waiting.len()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    const REACH: Reach = Reach {
+        rows: 4,
+        steps: 1_000,
+    };
+
+    fn queue(places: usize) -> Queue {
+        Queue::new(places, IntGauge::new("depth", "depth").unwrap())
+    }
+
+    fn job(length: usize, bulk: bool, since: Instant) -> (Job, oneshot::Receiver<Answer>) {
+        let (reply, answer) = oneshot::channel();
+        let job = Job {
+            ids: vec![1; length],
+            since,
+            deadline: None,
+            bulk,
+            reply,
+            place: None,
+        };
+        (job, answer)
+    }
+
+    fn taken(queue: &Queue, reach: Reach) -> Vec<usize> {
+        let mut batch = Vec::new();
+        assert!(queue.take(reach, |n| n, &mut batch));
+        batch.iter().map(|job| job.ids.len()).collect()
+    }
+
+    #[test]
+    fn the_oldest_goes_first_with_others_of_its_length() {
+        let (queue, now) = (queue(64), Instant::now());
+        let (jobs, _answers): (Vec<_>, Vec<_>) = [100, 20, 90, 30, 110, 120, 95]
+            .map(|length| job(length, false, now))
+            .into_iter()
+            .unzip();
+        queue.push(jobs);
+        assert_eq!(taken(&queue, REACH), [100, 90, 110, 120]);
+        assert_eq!(taken(&queue, REACH), [20, 30]);
+        assert_eq!(taken(&queue, REACH), [95]);
+        assert_eq!(queue.depth.get(), 0);
+    }
+
+    #[test]
+    fn a_batch_is_bounded_in_rows_times_steps_but_never_empty() {
+        let (queue, now) = (queue(64), Instant::now());
+        let (jobs, _answers): (Vec<_>, Vec<_>) = [300, 301, 310, 320]
+            .map(|length| job(length, false, now))
+            .into_iter()
+            .unzip();
+        queue.push(jobs);
+        assert_eq!(taken(&queue, REACH), [300, 301, 310]);
+        let narrow = Reach { rows: 4, steps: 10 };
+        assert_eq!(taken(&queue, narrow), [320]);
+    }
+
+    #[test]
+    fn singles_overtake_bulk_until_bulk_has_waited_long_enough() {
+        let (queue, now) = (queue(64), Instant::now());
+        let old = now.checked_sub(BULK_YIELDS * 2).unwrap();
+        let alone = Reach {
+            rows: 1,
+            steps: 100,
+        };
+        let (jobs, _answers): (Vec<_>, Vec<_>) =
+            [job(1, true, now), job(2, true, old), job(3, false, now)]
+                .into_iter()
+                .unzip();
+        for job in jobs {
+            queue.push(vec![job]);
+        }
+        let order: Vec<_> = (0..3).flat_map(|_| taken(&queue, alone)).collect();
+        assert_eq!(order, [2, 3, 1]);
+    }
+
+    #[test]
+    fn callers_that_have_gone_and_texts_too_late_are_not_run() {
+        let (queue, now) = (queue(64), Instant::now());
+        let (gone, answer) = job(1, false, now);
+        drop(answer);
+        let (mut late, mut late_answer) = job(2, false, now);
+        late.deadline = Some(now);
+        let (wanted, _answer) = job(3, false, now);
+        queue.push(vec![gone, late, wanted]);
+        assert_eq!(taken(&queue, REACH), [3]);
+        assert_eq!(
+            late_answer.try_recv().unwrap(),
+            Err(ItemError::DeadlineExceeded)
+        );
+    }
+
+    #[test]
+    fn places_are_given_all_at_once_or_not_and_come_back_when_a_text_is_taken() {
+        let (queue, now) = (queue(3), Instant::now());
+        let place = queue.reserve(2).unwrap();
+        assert!(queue.reserve(2).is_none());
+        let (mut waiting, _answer) = job(1, false, now);
+        waiting.place = Some(place);
+        queue.push(vec![waiting]);
+        assert!(queue.reserve(2).is_none());
+        assert_eq!(taken(&queue, REACH), [1]);
+        assert!(queue.reserve(3).is_some());
+    }
+
+    #[test]
+    fn a_closed_queue_gives_what_it_has_and_takes_no_more() {
+        let (queue, now) = (queue(3), Instant::now());
+        let (waiting, _answer) = job(1, false, now);
+        queue.push(vec![waiting]);
+        queue.close();
+        let (refused, mut answer) = job(2, false, now);
+        queue.push(vec![refused]);
+        assert!(answer.try_recv().is_err());
+        assert_eq!(taken(&queue, REACH), [1]);
+        assert!(!queue.take(REACH, |n| n, &mut Vec::new()));
+    }
+}

@@ -1,0 +1,26 @@
+//! Tracing set-up: lines on standard error, text for people, JSON for machines.
+
+use std::io::{IsTerminal as _, stderr};
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+use crate::config::LogFormat;
+
+/// Starts logging for the rest of the process; a second start changes nothing.
+///
+/// # Errors
+/// `level` is not a level or a list of filter directives.
+pub fn start(format: LogFormat, level: &str) -> Result<(), ParseError> {
+    let filter = EnvFilter::builder().parse(level)?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal());
+    // It fails only where logging has been started before: by a test in the same process.
+    let _ = match format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+    Ok(())
+}
