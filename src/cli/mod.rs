@@ -3,9 +3,12 @@
 //! Every flag `--some-flag` can also be given as `SENTIMENT_SOME_FLAG`. Exit codes: 0, 1 failed, 2 wrong usage. A failure
 //! is one line on standard error, `error: ` and the chain of its causes; a reader that goes away is no failure.
 
+mod evaluate;
 mod interrupt;
 mod models;
+mod open;
 mod output;
+mod predict;
 mod progress;
 mod train;
 
@@ -18,6 +21,7 @@ pub use interrupt::on_interrupt;
 pub use output::Output;
 pub use progress::Progress;
 
+use crate::app;
 use crate::config;
 
 /// Trains LSTM sentiment models on your own reviews and serves them over HTTP.
@@ -33,6 +37,12 @@ enum Command {
     Train(train::Args),
     /// List, show and activate models.
     Models(models::Args),
+    /// Measure a model on labelled reviews: accuracy, AUC, loss, calibration error, confusion.
+    Evaluate(evaluate::Args),
+    /// Answer texts from a file or standard input, a JSON object a line.
+    Predict(predict::Args),
+    /// Serve the models over HTTP.
+    Serve(Box<config::ServeConfig>),
 }
 
 /// The command line is well formed and still cannot mean anything: exit code 2.
@@ -47,7 +57,10 @@ pub fn main() -> ExitCode {
     let cli = parsed.unwrap_or_else(|error| error.format(&mut command).exit());
     let done = match cli.command {
         Command::Train(args) => train::run(args),
+        Command::Evaluate(args) => evaluate::run(&args),
+        Command::Predict(args) => predict::run(&args),
         Command::Models(args) => models::run(args),
+        Command::Serve(config) => app::serve(&config),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
