@@ -1,0 +1,143 @@
+//! The server: every long-lived part built from its configuration, run until it is told to stop, drained.
+//!
+//! SIGTERM and SIGINT make readiness say no; after the lame-duck time no connection is taken any more, and requests under
+//! way have the drain time to finish. A second signal ends the process at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::catalog::{Catalog, CatalogSettings};
+use crate::config::ServeConfig;
+use crate::engine::EngineSettings;
+use crate::engine::session::Runtime;
+use crate::http::{self, ConnectionLimits, Drained, RequestLimits, Shared};
+use crate::metrics::Metrics;
+use crate::telemetry;
+
+/// Serves until a signal.
+///
+/// # Errors
+/// A part cannot be built: no runtime, no models, no port.
+pub fn serve(config: &ServeConfig) -> anyhow::Result<()> {
+    telemetry::start(config.log_format, &config.log_level)?;
+    let runtime = Runtime::load()?;
+    let metrics = Arc::new(Metrics::new());
+    let catalog = Catalog::load(&runtime, &catalog_settings(config), &metrics)?;
+    let shared = Arc::new(Shared {
+        catalog,
+        metrics,
+        limits: RequestLimits {
+            max_body: config.max_body,
+            max_items: config.max_items,
+            max_characters: config.max_characters,
+            read_timeout: config.read_timeout,
+            deadline: config.deadline,
+        },
+        draining: AtomicBool::new(false),
+    });
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the threads of the server cannot be started")?
+        .block_on(run(config, shared))
+}
+
+fn catalog_settings(config: &ServeConfig) -> CatalogSettings {
+    if config.queue < config.max_items {
+        tracing::warn!(
+            queue = config.queue,
+            max_items = config.max_items,
+            "requests with more texts than the queue has places are always turned away"
+        );
+    }
+    CatalogSettings {
+        models: config.models.clone(),
+        default_model: config.default_model.clone(),
+        engine: EngineSettings {
+            device: config.device,
+            threads: config.batch_threads(),
+            max_batch: config.max_batch,
+            queue: config.queue,
+        },
+    }
+}
+
+async fn run(config: &ServeConfig, shared: Arc<Shared>) -> anyhow::Result<()> {
+    let mut signals = Signals::listen().context("signals cannot be listened to")?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let address = listener.local_addr()?;
+    for reason in shared.catalog.troubles() {
+        tracing::warn!(reason, "not ready");
+    }
+    tracing::info!("listening on http://{address}");
+    let limits = ConnectionLimits {
+        most: config.max_connections,
+        first_head: config.read_timeout,
+        idle: config.idle_timeout,
+        drain: config.drain,
+    };
+    let (said, stop) = tokio::sync::oneshot::channel::<()>();
+    let stop = async {
+        // Dropped or sent, it is time to stop.
+        let _ = stop.await;
+    };
+    let serving = http::serve(listener, http::router(Arc::clone(&shared)), limits, stop);
+    tokio::pin!(serving);
+    tokio::select! {
+        _ = &mut serving => anyhow::bail!("the server ended by itself"),
+        signal = signals.next() => {
+            tracing::info!(signal, lame_duck = ?config.lame_duck, drain = ?config.drain, "shutting down");
+        }
+    }
+    shared.draining.store(true, Ordering::Release);
+    let ended = async {
+        let lame_duck = tokio::time::sleep(config.lame_duck);
+        tokio::select! {
+            // It cannot end before it is told to.
+            drained = &mut serving => return drained,
+            () = lame_duck => {}
+        }
+        drop(said);
+        serving.await
+    };
+    tokio::select! {
+        drained = ended => match drained {
+            Drained::Fully => tracing::info!("every request was answered"),
+            Drained::CutOff(connections) => {
+                tracing::warn!(connections, "cut off after the drain time");
+            }
+        },
+        signal = signals.next() => {
+            tracing::warn!(signal, "a second signal: ending at once");
+            std::process::exit(1);
+        }
+    }
+    Ok(())
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Sockets: accepted up to a limit, given time for each head and between requests, and drained within bounds.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tower::ServiceExt as _;
+
+/// What clients may cost before they have asked for anything.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionLimits {
+    /// Connections at once.
+    pub most: usize,
+    /// Time to the end of the first request's head.
+    pub first_head: Duration,
+    /// Time between requests, and for the heads of later ones.
+    pub idle: Duration,
+    /// Time for requests under way once no more are taken.
+    pub drain: Duration,
+}
+
+/// How serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Every request was answered.
+    Fully,
+    /// So many connections were cut off.
+    CutOff(usize),
+}
+
+/// Streams of one HTTP/2 connection; each can hold a request's body.
+const STREAMS: u32 = 128;
+
+/// Bytes of a head.
+const HEAD: usize = 64 << 10;
+
+/// Serves until `stop`, then drains.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: ConnectionLimits,
+    stop: impl Future<Output = ()>,
+) -> Drained {
+    let places = Arc::new(Semaphore::new(limits.most.min(Semaphore::MAX_PERMITS)));
+    let graceful = GracefulShutdown::new();
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.idle)
+        .max_buf_size(HEAD.max(8 << 10))
+        .pipeline_flush(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(limits.idle))
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEAD as u32);
+    let builder = Arc::new(builder);
+    let mut connections = JoinSet::new();
+    tokio::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        // Those that have ended leave their place in the set.
+        while connections.try_join_next().is_some() {}
+        let connection = Connection {
+            stream: accepted.0,
+            router: router.clone(),
+            builder: Arc::clone(&builder),
+            watcher: graceful.watcher(),
+            first_head: limits.first_head,
+            _place: accepted.1,
+        };
+        connections.spawn(connection.run());
+    }
+    drop(listener);
+    let drained = tokio::time::timeout(limits.drain, graceful.shutdown()).await;
+    while connections.try_join_next().is_some() {}
+    match drained {
+        Ok(()) => Drained::Fully,
+        Err(_) => {
+            let left = connections.len();
+            connections.shutdown().await;
+            if left == 0 {
+                Drained::Fully
+            } else {
+                Drained::CutOff(left)
+            }
+        }
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, OwnedSemaphorePermit) {
+    let place = Arc::clone(places).acquire_owned().await;
+    let place = place.expect("the semaphore is never closed");
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return (stream, place),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                // Most likely no file is left to open; some will be closed soon.
+                tracing::error!(%error, "accepting a connection failed");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+    )
+}
+
+struct Connection {
+    stream: TcpStream,
+    router: Router,
+    builder: Arc<Builder<TokioExecutor>>,
+    watcher: Watcher,
+    first_head: Duration,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    async fn run(self) {
+        // Answers are small and written at once; waiting to fill a packet only delays them.
+        let _ = self.stream.set_nodelay(true);
+        let asked = Arc::new(AtomicBool::new(false));
+        let router = self.router;
+        let service = hyper::service::service_fn({
+            let asked = Arc::clone(&asked);
+            move |request: Request<Incoming>| {
+                asked.store(true, Ordering::Relaxed);
+                router.clone().oneshot(request)
+            }
+        });
+        let io = TokioIo::new(self.stream);
+        let connection = self.builder.serve_connection(io, service).into_owned();
+        let connection = self.watcher.watch(connection);
+        tokio::pin!(connection);
+        // hyper's own clock starts only once it knows which HTTP the client speaks, which a silent one never says.
+        tokio::select! {
+            ended = &mut connection => return log(ended),
+            () = tokio::time::sleep(self.first_head) => {
+                if !asked.load(Ordering::Relaxed) {
+                    tracing::debug!("a connection asked for nothing in time");
+                    return;
+                }
+            }
+        }
+        log(connection.await);
+    }
+}
+
+/// Clients come and go; how is of interest only to someone who looks into it.
+fn log(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+    if let Err(error) = ended {
+        tracing::debug!(error, "a connection broke off");
+    }
+}

@@ -1,0 +1,261 @@
+//! Every refusal, and the only file that chooses a status.
+//!
+//! A handler answers with a [`Problem`]; what a client reads of it is made in one place, where the request's id is known.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::catalog::RouteError;
+use crate::engine::ItemError;
+
+/// What went wrong, in the words of the interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// The body is not JSON.
+    MalformedJson,
+    /// No such path or thing.
+    NotFound,
+    /// No such model or version.
+    UnknownModel,
+    /// The path does not take the method.
+    MethodNotAllowed,
+    /// The client was too slow.
+    RequestTimeout,
+    /// The body is over the limit.
+    BodyTooLarge,
+    /// The body is of a kind that is not read.
+    UnsupportedMediaType,
+    /// JSON, but not a request.
+    InvalidRequest,
+    /// Nothing is left of the text.
+    EmptyText,
+    /// The text is over the limit.
+    TextTooLong,
+    /// The request has more texts than the limit.
+    TooManyItems,
+    /// No model reads the text.
+    UnsupportedLanguage,
+    /// No place in the queue.
+    Overloaded,
+    /// A model does not serve.
+    NotReady,
+    /// The server is going away.
+    Draining,
+    /// No answer in time.
+    DeadlineExceeded,
+    /// A fault of the server.
+    Internal,
+}
+
+impl Code {
+    /// The name that clients and metrics read.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MalformedJson => "malformed_json",
+            Self::NotFound => "not_found",
+            Self::UnknownModel => "unknown_model",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::RequestTimeout => "request_timeout",
+            Self::BodyTooLarge => "body_too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::InvalidRequest => "invalid_request",
+            Self::EmptyText => "empty_text",
+            Self::TextTooLong => "text_too_long",
+            Self::TooManyItems => "too_many_items",
+            Self::UnsupportedLanguage => "unsupported_language",
+            Self::Overloaded => "overloaded",
+            Self::NotReady => "not_ready",
+            Self::Draining => "draining",
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::Internal => "internal",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::MalformedJson => "The body is not JSON",
+            Self::NotFound => "There is nothing here",
+            Self::UnknownModel => "There is no such model",
+            Self::MethodNotAllowed => "The path does not take this method",
+            Self::RequestTimeout => "The request took too long to arrive",
+            Self::BodyTooLarge => "The body is too large",
+            Self::UnsupportedMediaType => "The body is of a kind that is not read here",
+            Self::InvalidRequest => "The request does not say what it should",
+            Self::EmptyText => "The text is empty",
+            Self::TextTooLong => "The text is too long",
+            Self::TooManyItems => "The request has too many texts",
+            Self::UnsupportedLanguage => "No model reads this language",
+            Self::Overloaded => "The server has more to do than it can",
+            Self::NotReady => "The server is not ready",
+            Self::Draining => "The server is going away",
+            Self::DeadlineExceeded => "The answer took too long",
+            Self::Internal => "The server failed",
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::MalformedJson => StatusCode::BAD_REQUEST,
+            Self::NotFound | Self::UnknownModel => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::InvalidRequest
+            | Self::EmptyText
+            | Self::TextTooLong
+            | Self::TooManyItems
+            | Self::UnsupportedLanguage => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Overloaded | Self::NotReady | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Seconds after which trying again may help.
+    fn retry_after(self) -> Option<u32> {
+        match self {
+            Self::Overloaded => Some(1),
+            Self::NotReady | Self::Draining => Some(5),
+            Self::MalformedJson
+            | Self::NotFound
+            | Self::UnknownModel
+            | Self::MethodNotAllowed
+            | Self::RequestTimeout
+            | Self::BodyTooLarge
+            | Self::UnsupportedMediaType
+            | Self::InvalidRequest
+            | Self::EmptyText
+            | Self::TextTooLong
+            | Self::TooManyItems
+            | Self::UnsupportedLanguage
+            | Self::DeadlineExceeded
+            | Self::Internal => None,
+        }
+    }
+}
+
+/// A refusal.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// What went wrong.
+    pub code: Code,
+    /// In this case, for the client.
+    pub detail: String,
+    /// For `/readyz`: one for each trouble.
+    pub reasons: Vec<String>,
+    /// For the log alone.
+    pub cause: Option<String>,
+}
+
+impl Problem {
+    /// With what to tell the client.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            reasons: Vec::new(),
+            cause: None,
+        }
+    }
+
+    /// A fault of the server: the client reads a fixed sentence and the log has the cause.
+    pub fn internal(cause: impl Into<String>) -> Self {
+        Self {
+            cause: Some(cause.into()),
+            ..Self::new(Code::Internal, INTERNAL)
+        }
+    }
+
+    /// The body that the client reads.
+    pub fn body(&self, request_id: &str) -> String {
+        #[derive(Serialize)]
+        struct Shown<'a> {
+            r#type: String,
+            title: &'a str,
+            status: u16,
+            detail: &'a str,
+            code: Code,
+            request_id: &'a str,
+            #[serde(skip_serializing_if = "<[String]>::is_empty")]
+            reasons: &'a [String],
+        }
+        let shown = Shown {
+            r#type: format!("/docs#{}", self.code.as_str()),
+            title: self.code.title(),
+            status: self.code.status().as_u16(),
+            detail: &self.detail,
+            code: self.code,
+            request_id,
+            reasons: &self.reasons,
+        };
+        // Strings and numbers always have a JSON form.
+        serde_json::to_string(&shown).unwrap_or_default()
+    }
+}
+
+/// What clients are told of a fault of the server.
+pub const INTERNAL: &str = "an error inside the server; its log has more under this request's id";
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.code.status();
+        if let Some(seconds) = self.code.retry_after() {
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<RouteError> for Problem {
+    fn from(error: RouteError) -> Self {
+        let code = match &error {
+            RouteError::UnknownModel(_) => Code::UnknownModel,
+            RouteError::UnsupportedLanguage(_) => Code::UnsupportedLanguage,
+            RouteError::NotReady { .. } => Code::NotReady,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<ItemError> for Problem {
+    fn from(error: ItemError) -> Self {
+        let code = match error {
+            ItemError::EmptyText => Code::EmptyText,
+            ItemError::DeadlineExceeded => Code::DeadlineExceeded,
+            ItemError::Failed => return Self::internal(error.to_string()),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_of_the_server_keeps_its_cause_to_itself() {
+        let problem = Problem::internal("table lock poisoned");
+        let body = problem.body("r1");
+        assert!(!body.contains("poisoned"), "{body}");
+        assert!(
+            body.contains(r#""code":"internal","request_id":"r1""#),
+            "{body}"
+        );
+    }
+
+    #[test]
+    fn what_may_pass_says_when_to_try_again() {
+        let response = Problem::new(Code::Overloaded, "full").into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        let response = Problem::new(Code::EmptyText, "empty").into_response();
+        assert!(!response.headers().contains_key(header::RETRY_AFTER));
+    }
+}

@@ -1,0 +1,121 @@
+//! The service over HTTP: one file a resource.
+//!
+//! Every answer carries the request's id, and every refusal is a problem of RFC 9457 whose status `error` chose. Nothing
+//! of a text goes into a log, a metric or an error.
+
+mod body;
+mod connections;
+mod error;
+mod models;
+mod observe;
+mod ops;
+mod request_id;
+mod sentiment;
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+use tower_http::CompressionLevel;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, Predicate as _, SizeAbove};
+
+use crate::catalog::Catalog;
+use crate::metrics::Metrics;
+use body::BodyLimits;
+use error::{Code, Problem};
+
+pub use connections::{ConnectionLimits, Drained, serve};
+
+/// What a request may ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLimits {
+    /// Bytes of a body, after decompression.
+    pub max_body: usize,
+    /// Texts.
+    pub max_items: usize,
+    /// Characters of a text.
+    pub max_characters: usize,
+    /// Time for a body to arrive.
+    pub read_timeout: Duration,
+    /// Time from there to the answer.
+    pub deadline: Duration,
+}
+
+/// What every handler works with.
+#[derive(Debug)]
+pub struct Shared {
+    /// The models.
+    pub catalog: Catalog,
+    /// The series.
+    pub metrics: Arc<Metrics>,
+    /// The limits.
+    pub limits: RequestLimits,
+    /// Set when the server begins to shut down; readiness says so, requests are still answered.
+    pub draining: AtomicBool,
+}
+
+impl Shared {
+    fn body_limits(&self) -> BodyLimits {
+        BodyLimits {
+            bytes: self.limits.max_body,
+            time: self.limits.read_timeout,
+        }
+    }
+}
+
+/// All routes.
+pub fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/v1/sentiment", post(sentiment::classify))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{name}", get(models::active))
+        .route("/v1/models/{name}/versions/{version}", get(models::version))
+        .route(
+            "/v1/models/{name}/versions/{version}/curves.svg",
+            get(models::curves),
+        )
+        .route("/healthz", get(ops::health))
+        .route("/readyz", get(ops::readiness))
+        .route("/metrics", get(ops::metrics))
+        .route("/openapi.yaml", get(ops::openapi))
+        .route("/docs", get(ops::docs))
+        .route("/", get(ops::home))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(
+            CompressionLayer::new()
+                .quality(CompressionLevel::Fastest)
+                .compress_when(DefaultPredicate::new().and(SizeAbove::new(1024))),
+        )
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&shared),
+            observe::observe,
+        ))
+        .with_state(shared)
+}
+
+async fn not_found() -> Problem {
+    Problem::new(Code::NotFound, "no such path: /docs lists those there are")
+}
+
+async fn method_not_allowed() -> Problem {
+    Problem::new(
+        Code::MethodNotAllowed,
+        "the allow header lists the methods that this path takes",
+    )
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let said = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
+    Problem::internal(format!("panic: {}", said.unwrap_or("without a word"))).into_response()
+}

@@ -1,0 +1,111 @@
+//! Around every request: its id, its clock, its line in the log, its series, and the body of a refusal.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use prometheus::IntGauge;
+
+use super::Shared;
+use super::error::{Code, Problem};
+use super::request_id::{HEADER, RequestId};
+
+/// The label of requests that match no route.
+const UNMATCHED: &str = "unmatched";
+
+pub(super) async fn observe(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let _active = Active::enter(&shared.metrics.active_requests);
+    let id = RequestId::of(request.headers());
+    let method = method_label(request.method());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let mut response = next.run(request).await;
+    let problem = response.extensions_mut().remove::<Problem>();
+    if let Some(problem) = &problem {
+        show(problem, &id, &mut response);
+        let reason = problem.code.as_str();
+        shared.metrics.rejected.with_label_values(&[reason]).inc();
+    }
+    let headers = response.headers_mut();
+    headers.insert(HEADER, id.header());
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    let took = started.elapsed();
+    let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+    let status = response.status();
+    shared
+        .metrics
+        .answered([method, route, status.as_str()], took);
+    let code = problem.as_ref().map_or("", |problem| problem.code.as_str());
+    tracing::info!(
+        target: "access",
+        request_id = %id,
+        method,
+        route,
+        status = status.as_u16(),
+        code,
+        microseconds = took.as_micros(),
+    );
+    if let Some(Problem {
+        code: Code::Internal,
+        cause,
+        ..
+    }) = &problem
+    {
+        let cause = cause.as_deref().unwrap_or("unknown");
+        tracing::error!(request_id = %id, cause, "a request failed");
+    }
+    response
+}
+
+/// The refusal as its client reads it.
+fn show(problem: &Problem, id: &RequestId, response: &mut Response) {
+    let body = problem.body(id.as_str());
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    *response.body_mut() = Body::from(body);
+}
+
+/// From a closed set, whatever a client makes up.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "OTHER",
+    }
+}
+
+/// A request under way, also when its client goes and its future is dropped.
+struct Active(IntGauge);
+
+impl Active {
+    fn enter(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

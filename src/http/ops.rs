@@ -1,0 +1,131 @@
+//! What load balancers, scrapers and people at a browser read.
+
+use std::sync::Arc;
+use std::sync::LazyLock;
+use std::sync::atomic::Ordering;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, header};
+use serde::Serialize;
+
+use super::Shared;
+use super::error::{Code, Problem};
+use crate::catalog::Slot;
+
+/// The API, as it is written for people.
+const OPENAPI: &str = include_str!("../../openapi.yaml");
+
+/// The API as JSON inside of the page that shows it; built once, on the first visit.
+static DOCS: LazyLock<Result<String, String>> = LazyLock::new(|| {
+    let api: serde_json::Value =
+        serde_norway::from_str(OPENAPI).map_err(|error| error.to_string())?;
+    // Inside of a script element only `<` could end it.
+    let api = api.to_string().replace('<', "\\u003c");
+    Ok(include_str!("pages/docs.html").replace("{{openapi}}", &api))
+});
+
+/// Everything that a page needs is in it, and it talks to nobody but its own server.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+                      connect-src 'self'; img-src 'self' data:; form-action 'none'; base-uri 'none'; \
+                      frame-ancestors 'none'";
+
+type Typed<T> = ([(HeaderName, HeaderValue); 1], T);
+type Page<T> = ([(HeaderName, HeaderValue); 2], T);
+
+/// The process answers.
+#[derive(Debug, Serialize)]
+pub(super) struct Health {
+    status: &'static str,
+}
+
+/// Every model answers.
+#[derive(Debug, Serialize)]
+pub(super) struct Readiness {
+    status: &'static str,
+    models: Vec<ReadyModel>,
+}
+
+#[derive(Debug, Serialize)]
+struct ReadyModel {
+    name: String,
+    version: String,
+    provider: &'static str,
+}
+
+pub(super) async fn health() -> Json<Health> {
+    Json(Health { status: "alive" })
+}
+
+pub(super) async fn readiness(
+    State(shared): State<Arc<Shared>>,
+) -> Result<Json<Readiness>, Problem> {
+    if shared.draining.load(Ordering::Acquire) {
+        let mut problem = Problem::new(Code::Draining, "the server is shutting down");
+        problem.reasons = vec![problem.detail.clone()];
+        return Err(problem);
+    }
+    let troubles = shared.catalog.troubles();
+    if !troubles.is_empty() {
+        let mut problem = Problem::new(Code::NotReady, troubles.join("; "));
+        problem.reasons = troubles;
+        return Err(problem);
+    }
+    let models = shared
+        .catalog
+        .slots()
+        .filter_map(|(name, slot)| match slot {
+            Slot::Ready(engine) => Some(ReadyModel {
+                name: name.to_owned(),
+                version: engine.bundle().manifest.version.to_string(),
+                provider: engine.provider(),
+            }),
+            Slot::Failed(_) => None,
+        })
+        .collect();
+    Ok(Json(Readiness {
+        status: "ready",
+        models,
+    }))
+}
+
+pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Result<Typed<String>, Problem> {
+    let text = shared
+        .metrics
+        .encode()
+        .map_err(|error| Problem::internal(error.to_string()))?;
+    Ok((typed("text/plain; version=0.0.4; charset=utf-8"), text))
+}
+
+pub(super) async fn openapi() -> Typed<&'static str> {
+    (typed("application/yaml; charset=utf-8"), OPENAPI)
+}
+
+pub(super) async fn docs() -> Result<Page<&'static str>, Problem> {
+    match &*DOCS {
+        Ok(html) => Ok(page(html)),
+        Err(reason) => Err(Problem::internal(format!("openapi.yaml: {reason}"))),
+    }
+}
+
+pub(super) async fn home() -> Page<&'static str> {
+    page(include_str!("pages/home.html"))
+}
+
+fn page(html: &'static str) -> Page<&'static str> {
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/html; charset=utf-8"),
+        ),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(POLICY),
+        ),
+    ];
+    (headers, html)
+}
+
+fn typed(kind: &'static str) -> [(HeaderName, HeaderValue); 1] {
+    [(header::CONTENT_TYPE, HeaderValue::from_static(kind))]
+}

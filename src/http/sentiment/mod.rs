@@ -1,0 +1,203 @@
+//! `POST /v1/sentiment`: texts in, sentiments out.
+//!
+//! Parsing, routing and encoding happen in one pass over the body, off the runtime's threads where the body is large. Then
+//! places are taken in every queue that is needed, all at once, and the answers are awaited until one deadline.
+
+mod answer;
+mod request;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::{Request, State};
+
+use super::Shared;
+use super::body::Received;
+use super::error::{Code, Problem};
+use crate::catalog::{Route, Wish};
+use crate::engine::{Ask, Engine, Places, Terms, Ticket};
+use answer::{Answer, Failed, Found, Outcome};
+use request::{Review, SentimentRequest, Texts};
+
+/// Bytes that are parsed and encoded well within half a millisecond.
+const SMALL: usize = 16 << 10;
+
+pub(super) async fn classify(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Json<Answer>, Problem> {
+    let received = Received::json(request, shared.body_limits()).await?;
+    let deadline = Instant::now() + shared.limits.deadline;
+    let prepared = if received.at_most(SMALL) {
+        prepare(&shared, &received)?
+    } else {
+        let shared = Arc::clone(&shared);
+        tokio::task::spawn_blocking(move || prepare(&shared, &received))
+            .await
+            .map_err(|error| Problem::internal(error.to_string()))??
+    };
+    let terms = Terms {
+        deadline: Some(deadline),
+        bulk: !prepared.single,
+    };
+    answer(&shared, prepared, terms).await
+}
+
+/// A request whose texts are encoded.
+struct Prepared {
+    single: bool,
+    items: Vec<Item>,
+    queues: Vec<Waiting>,
+}
+
+/// One text of a request.
+struct Item {
+    id: Option<String>,
+    /// Where it goes and which of the queues that is.
+    outcome: Result<(Route, usize), Problem>,
+}
+
+/// The texts of a request that go to one engine.
+struct Waiting {
+    engine: Arc<Engine>,
+    asks: Vec<Ask>,
+}
+
+fn prepare(shared: &Shared, received: &Received) -> Result<Prepared, Problem> {
+    let body = received.decompressed(shared.body_limits())?;
+    let mut request = SentimentRequest::parse(&body)?;
+    let texts = request.take_texts()?;
+    let mut prepared = Prepared {
+        single: matches!(texts, Texts::One(_)),
+        items: Vec::new(),
+        queues: Vec::new(),
+    };
+    let reviews = match texts {
+        Texts::One(text) => vec![Review {
+            id: None,
+            text,
+            language: None,
+        }],
+        Texts::Many(reviews) => reviews,
+    };
+    let most = shared.limits.max_items;
+    if reviews.len() > most {
+        return Err(Problem::new(
+            Code::TooManyItems,
+            format!("{} texts, where {most} may come at once", reviews.len()),
+        ));
+    }
+    for review in reviews {
+        let wish = Wish {
+            model: request.model.as_deref(),
+            language: review.language.as_deref().or(request.language.as_deref()),
+        };
+        let outcome = prepared.encode(shared, &review.text.0, wish);
+        match outcome {
+            // Not the text's fault: another server, or this one a little later, can answer all of the request.
+            Err(problem) if problem.code == Code::NotReady => return Err(problem),
+            outcome => prepared.items.push(Item {
+                id: review.id,
+                outcome,
+            }),
+        }
+    }
+    Ok(prepared)
+}
+
+impl Prepared {
+    fn encode(
+        &mut self,
+        shared: &Shared,
+        text: &str,
+        wish: Wish,
+    ) -> Result<(Route, usize), Problem> {
+        let most = shared.limits.max_characters;
+        // No text has more characters than bytes.
+        if text.len() > most && text.chars().count() > most {
+            return Err(Problem::new(
+                Code::TextTooLong,
+                format!("the text has more than {most} characters"),
+            ));
+        }
+        if text.trim().is_empty() {
+            return Err(Problem::new(Code::EmptyText, "the text is empty"));
+        }
+        let route = shared.catalog.route(text, wish)?;
+        let ask = route.engine.encode(text)?;
+        let same = |waiting: &Waiting| Arc::ptr_eq(&waiting.engine, &route.engine);
+        let queue = self.queues.iter().position(same).unwrap_or_else(|| {
+            self.queues.push(Waiting {
+                engine: Arc::clone(&route.engine),
+                asks: Vec::new(),
+            });
+            self.queues.len() - 1
+        });
+        self.queues[queue].asks.push(ask);
+        Ok((route, queue))
+    }
+}
+
+async fn answer(
+    shared: &Shared,
+    prepared: Prepared,
+    terms: Terms,
+) -> Result<Json<Answer>, Problem> {
+    let mut tickets = enter(prepared.queues, terms)?;
+    let mut results = Vec::with_capacity(prepared.items.len());
+    for (index, item) in prepared.items.into_iter().enumerate() {
+        let found = match item.outcome {
+            Ok((route, queue)) => {
+                let ticket = tickets[queue].next();
+                let ticket = ticket.expect("a queue has a ticket for each text that went there");
+                let answered = route.engine.answer(ticket).await;
+                answered
+                    .map(|prediction| (route, prediction))
+                    .map_err(Problem::from)
+            }
+            Err(problem) => Err(problem),
+        };
+        match found {
+            Ok((route, prediction)) => {
+                results.push(Outcome::Found(Found::new(item.id, route, prediction)));
+            }
+            Err(problem) if prepared.single => return Err(problem),
+            Err(problem) => {
+                let reason = problem.code.as_str();
+                shared.metrics.rejected.with_label_values(&[reason]).inc();
+                results.push(Outcome::Failed(Failed::new(index, item.id, problem)));
+            }
+        }
+    }
+    Ok(Json(match (prepared.single, results.pop()) {
+        (true, Some(Outcome::Found(found))) => Answer::One(found),
+        (_, last) => {
+            results.extend(last);
+            Answer::Many { results }
+        }
+    }))
+}
+
+/// Every place that the request needs, or none.
+fn enter(queues: Vec<Waiting>, terms: Terms) -> Result<Vec<std::vec::IntoIter<Ticket>>, Problem> {
+    let places: Vec<Option<Places>> = queues
+        .iter()
+        .map(|waiting| waiting.engine.reserve(waiting.asks.len()))
+        .collect();
+    if places.iter().any(Option::is_none) {
+        return Err(Problem::new(
+            Code::Overloaded,
+            "the queue has no place for the request's texts",
+        ));
+    }
+    let entered = queues.into_iter().zip(places.into_iter().flatten());
+    Ok(entered
+        .map(|(waiting, places)| {
+            waiting
+                .engine
+                .submit(waiting.asks, places, terms)
+                .into_iter()
+        })
+        .collect())
+}
