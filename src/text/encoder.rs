@@ -124,6 +124,7 @@ impl Encoder {
         let rules = rules(&spec, Moment::Train).to_vec();
         let cleaned: Vec<_> = texts.into_iter().map(|text| clean(&rules, text)).collect();
         tokenizer.fit_on_texts(cleaned.iter().map(|text| Document::Text(text)))?;
+        tokenizer.forget_cut();
         Self::new(spec, tokenizer)
     }
 

@@ -203,6 +203,20 @@ impl Tokenizer {
         Ok(ids.collect())
     }
 
+    /// Forgets the tokens that `num_words` cuts: every text still has the same ids, and the JSON only what it takes.
+    pub fn forget_cut(&mut self) {
+        let oov = self.oov_id();
+        let limit = self.config.num_words.filter(|limit| *limit != 0);
+        let is_kept = |id: i64| limit.is_none_or(|limit| id < limit) || Some(id) == oov;
+        self.word_index.retain(|_, id| is_kept(*id));
+        self.index_word.retain(|id, _| is_kept(*id));
+        self.index_docs.retain(|id, _| is_kept(*id));
+        let known = &self.word_index;
+        self.word_counts
+            .retain(|token, _| known.contains_key(token));
+        self.word_docs.retain(|token, _| known.contains_key(token));
+    }
+
     /// `sequences_to_texts` of one sequence.
     ///
     /// # Errors
