@@ -258,6 +258,8 @@ pub struct FitRecipe {
     pub clipvalue: Option<f64>,
     /// Draw batches from rows of like length, shuffled within; for masked networks, where it saves steps.
     pub bucket: bool,
+    /// Show only a part of some training rows; for masked networks.
+    pub crop: Option<Crop>,
     /// Stop when validation gets no better; the best weights are kept.
     pub early_stopping: Option<EarlyStopping>,
     /// Seeds initialisers, dropout and the order of rows.
@@ -279,6 +281,7 @@ impl Default for FitRecipe {
             global_clipnorm: None,
             clipvalue: None,
             bucket: false,
+            crop: None,
             early_stopping: None,
             seed: 1,
         }
@@ -301,6 +304,16 @@ pub enum Schedule {
     Constant,
     /// From `learning_rate` down to nothing along half a cosine over all epochs.
     Cosine,
+}
+
+/// Random parts of training rows, drawn anew every epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Crop {
+    /// The share of rows that are cut, over 0 and at most 1.
+    pub share: f64,
+    /// The fewest ids of a part.
+    pub least: usize,
 }
 
 /// `EarlyStopping(restore_best_weights=True)`.
@@ -554,6 +567,19 @@ impl Recipe {
         }
         if fit.batch_size == 0 || fit.epochs == 0 {
             return Err("fit.batch_size and fit.epochs must be at least 1".into());
+        }
+        if let Some(crop) = &fit.crop {
+            if !(crop.share > 0.0 && crop.share <= 1.0) {
+                return Err("fit.crop.share must be over 0 and at most 1".into());
+            }
+            if crop.least == 0 {
+                return Err("fit.crop.least must be at least 1".into());
+            }
+            if !self.masked() {
+                return Err(
+                    "fit.crop needs rows without padding: mask_zero on the embedding".into(),
+                );
+            }
         }
         if fit.early_stopping.is_some() && self.data.validation.is_none() {
             return Err("fit.early_stopping needs data.validation".into());

@@ -1,9 +1,11 @@
 //! The training loop, read from top to bottom: epochs of shuffled batches, a look at validation after each, the best
 //! weights kept.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use super::batches::Drawing;
+use super::crop::crops;
 use super::network::Network;
 use super::report::{Epoch, History};
 use super::step::{Stepper, Target, cross_entropy};
@@ -125,7 +127,9 @@ pub fn fit(
     let mut best: Option<(f64, usize, Network<f32>)> = None;
     for epoch in 1..=recipe.epochs {
         let start = Instant::now();
-        let batches = drawing.epoch(epoch, &lengths);
+        let parts = crops(recipe.crop.as_ref(), epoch, recipe.seed, &lengths);
+        let shown: Vec<usize> = parts.iter().map(ExactSizeIterator::len).collect();
+        let batches = drawing.epoch(epoch, &shown);
         let (mut loss, mut correct, mut seen) = (0.0, 0, 0);
         for (at, batch) in batches.iter().enumerate() {
             let learning_rate = rate(
@@ -133,7 +137,10 @@ pub fn fit(
                 (epoch - 1) * batches.len() + at,
                 recipe.epochs * batches.len(),
             );
-            let targets: Vec<Target<'_>> = batch.iter().map(|&row| target(&train[row])).collect();
+            let targets: Vec<Target<'_>> = batch
+                .iter()
+                .map(|&row| target(&train[row], &parts[row]))
+                .collect();
             let outcome = stepper.step(&targets, learning_rate);
             if !(outcome.loss.is_finite() && outcome.gradient_norm.is_finite()) {
                 let loss = if outcome.loss.is_finite() {
@@ -237,9 +244,9 @@ fn finish(kept: Option<(usize, Network<f32>)>, history: History, stopped: bool) 
     }
 }
 
-fn target(row: &Row) -> Target<'_> {
+fn target<'a>(row: &'a Row, part: &Range<usize>) -> Target<'a> {
     Target {
-        ids: &row.ids,
+        ids: &row.ids[part.clone()],
         label: row.label.target(),
         weight: row.weight,
     }

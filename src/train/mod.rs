@@ -2,6 +2,7 @@
 
 pub mod adam;
 pub mod batches;
+mod crop;
 pub mod curves;
 pub mod dataset;
 pub mod export;
