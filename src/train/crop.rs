@@ -60,8 +60,12 @@ mod tests {
             );
             let whole = parts.clone().filter(|part| part.len() == length).count();
             assert!((900..1_200).contains(&whole), "{whole}");
-            let half = parts.clone().filter(|part| part.start >= length / 2);
-            assert!(half.count() > 800);
+            let before = parts.clone().filter(|part| part.end <= length / 2).count();
+            let behind = parts.filter(|part| part.start >= length / 2).count();
+            assert!(
+                before > 400 && before.abs_diff(behind) < 150,
+                "{before} {behind}"
+            );
         }
         let short = drawn.iter().filter(|rows| rows[2].len() < 45).count();
         assert!((1_400..1_600).contains(&short), "{short}");
