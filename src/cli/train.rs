@@ -9,6 +9,7 @@ use anyhow::Context as _;
 
 use super::Progress;
 use crate::bundle;
+use crate::config::usable_cpus;
 use crate::engine::session::Runtime;
 use crate::recipe::Recipe;
 use crate::train::dataset::{self, DataArg};
@@ -50,7 +51,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         .with_context(|| format!("cannot create {}", args.out.display()))?;
     let threads = match args.threads {
         Some(threads) => threads.get(),
-        None => std::thread::available_parallelism().map_or(1, usize::from),
+        None => usable_cpus(),
     };
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);

@@ -1,0 +1,316 @@
+//! `sentiment train` as its users start it: from reviews to a bundle that answers, and nothing left where it fails.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use sentiment::bundle::Bundle;
+use sentiment::sentiment::sigmoid;
+use serde_json::Value;
+
+struct Room(tempfile::TempDir);
+
+impl Room {
+    fn new() -> Self {
+        let room = Self(tempfile::tempdir().unwrap());
+        room.write("shop.tsv", reviews(360));
+        room
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn recipe(&self, fit: &str) {
+        self.write(
+            "shop.toml",
+            format!(
+                r#"
+name = "shop"
+languages = ["en"]
+default_for = ["en"]
+[[data.source]]
+name = "shop"
+label_above = 3
+[data]
+shuffle_seed = 1
+test = {{ split = "random", fraction = 0.2, seed = 2 }}
+validation = {{ split = "random", fraction = 0.2, seed = 3 }}
+[tokenizer]
+num_words = 40
+oov = "<OOV>"
+[padding]
+maxlen = 12
+[[layers]]
+kind = "embedding"
+units = 8
+mask_zero = true
+[[layers]]
+kind = "spatial_dropout"
+rate = 0.1
+[[layers]]
+kind = "lstm"
+units = 8
+[[layers]]
+kind = "dropout"
+rate = 0.2
+[[layers]]
+kind = "dense"
+units = 1
+activation = "sigmoid"
+[fit]
+learning_rate = 0.02
+batch_size = 16
+seed = 5
+{fit}
+"#
+            ),
+        );
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sentiment"));
+        command.args(args).current_dir(self.0.path());
+        command.stdin(Stdio::null());
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("SENTIMENT_") {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    fn train(&self, args: &[&str]) -> Output {
+        let first = ["train", "shop.toml", "--data", "shop.tsv"];
+        self.run(&[&first, args].concat())
+    }
+
+    /// Everything below `models`, by path.
+    fn published(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        list(&self.path("models"), "", &mut found);
+        found.sort();
+        found
+    }
+}
+
+fn list(folder: &Path, prefix: &str, found: &mut Vec<String>) {
+    let Ok(entries) = folder.read_dir() else {
+        return;
+    };
+    for entry in entries {
+        let entry = entry.unwrap();
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            list(&entry.path(), &format!("{name}/"), found);
+        } else {
+            found.push(name);
+        }
+    }
+}
+
+/// Ratings and reviews; one good or bad word decides, the others are noise.
+fn reviews(count: usize) -> String {
+    let noise = ["the", "parcel", "came", "on", "a", "day", "my", "box"];
+    let row = |at: usize| {
+        let (rating, word) = match at % 4 {
+            0 => (5, "great"),
+            1 => (1, "awful"),
+            2 => (4, "lovely"),
+            _ => (2, "broken"),
+        };
+        let words: Vec<&str> = (0..2 + at % 7)
+            .map(|w| noise[(at * 5 + w * 3) % 8])
+            .collect();
+        format!("{rating}\t{} {word} n{at}\n", words.join(" "))
+    };
+    (0..count).map(row).collect()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+const BUNDLE: [&str; 7] = [
+    "shop/1/curves.svg",
+    "shop/1/golden.jsonl",
+    "shop/1/history.json",
+    "shop/1/manifest.json",
+    "shop/1/model.onnx",
+    "shop/1/tokenizer.json",
+    "shop/ACTIVE",
+];
+
+#[test]
+fn reviews_become_a_model_that_answers_as_it_was_trained() {
+    let room = Room::new();
+    room.recipe("epochs = 6\nearly_stopping = { patience = 6 }");
+    let output = room.train(&[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(room.published(), BUNDLE);
+    let printed = String::from_utf8(output.stdout).unwrap();
+    for part in [
+        "shop: 360 reviews, 180 positive, 180 negative",
+        "training 230, validation 58, test 72",
+        "proven in ONNX Runtime",
+        "wrote models/shop/1",
+    ] {
+        assert!(printed.contains(part), "{part:?} in {printed}");
+    }
+
+    let bundle = Bundle::load(&room.path("models/shop/1")).unwrap();
+    let test = bundle.manifest.metrics.test.unwrap();
+    assert_eq!((test.all.rows, test.all.accuracy), (72, 1.0));
+
+    // The trainer's own ids and logits, against those that the program finds for the same texts.
+    let texts: Vec<&str> = bundle.golden.iter().map(|row| row.text.as_str()).collect();
+    let lines: Vec<String> = texts
+        .iter()
+        .map(|text| serde_json::to_string(text).unwrap())
+        .collect();
+    room.write("texts.jsonl", lines.join("\n"));
+    let output = room.run(&["predict", "--input", "texts.jsonl", "--model", "shop"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let answers = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(answers.lines().count(), texts.len());
+    for (answer, row) in answers.lines().zip(&bundle.golden) {
+        let answer: Value = serde_json::from_str(answer).unwrap();
+        assert_eq!(answer["tokens"]["used"], row.ids.len(), "{answer}");
+        let raw = answer["raw_score"].as_f64().unwrap();
+        assert!((raw - sigmoid(row.logit)).abs() < 1e-5, "{answer}");
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_weights_for_any_number_of_threads() {
+    let room = Room::new();
+    room.recipe("epochs = 2\nbucket = true\ncrop = { share = 0.5, least = 2 }");
+    for (at, args) in [
+        &["--threads", "1"][..],
+        &["--threads", "3"],
+        &["--threads", "1", "--seed", "6"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let output = room.train(args);
+        assert!(output.status.success(), "{at}: {}", stderr(&output));
+    }
+    let graph = |version: u32| fs::read(room.path(&format!("models/shop/{version}/model.onnx")));
+    let [first, second, other] = [1, 2, 3].map(|version| graph(version).unwrap());
+    assert!(first == second, "threads change the weights");
+    assert!(first != other, "the seed changes nothing");
+    let active = fs::read_to_string(room.path("models/shop/ACTIVE")).unwrap();
+    assert_eq!(active.trim(), "1");
+}
+
+#[test]
+fn what_cannot_be_trained_is_named_and_leaves_nothing() {
+    let room = Room::new();
+    room.write("good.tsv", "5\tgreat box\n4\tgreat day\n".repeat(40));
+    room.write("worse.tsv", "5\tgreat box\nfive\tgreat day\n");
+    let fine = "epochs = 1";
+    for (fit, data, parts) in [
+        (
+            "epochs = 1\nlearning_rat = 0.1",
+            "shop.tsv",
+            &["shop.toml", "learning_rat"][..],
+        ),
+        ("epochs = 0", "shop.tsv", &["fit.batch_size and fit.epochs"]),
+        (fine, "nowhere.tsv", &["nowhere.tsv"]),
+        (fine, "films=shop.tsv", &["films"]),
+        (
+            fine,
+            "good.tsv",
+            &["all 16 rows of the test set are positive"],
+        ),
+        (fine, "worse.tsv", &["worse.tsv", "2", "five"]),
+    ] {
+        room.recipe(fit);
+        let output = room.run(&["train", "shop.toml", "--data", data]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{data}: {said}");
+        for part in parts {
+            assert!(said.contains(part), "{data}: {part:?} in {said}");
+        }
+        assert_eq!(said.matches("error: ").count(), 1, "{said}");
+        assert!(room.published().is_empty(), "{:?}", room.published());
+    }
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_with_the_step_and_the_learning_rate() {
+    let room = Room::new();
+    room.recipe("epochs = 50");
+    let recipe = fs::read_to_string(room.path("shop.toml")).unwrap();
+    room.write(
+        "shop.toml",
+        recipe.replace("learning_rate = 0.02", "learning_rate = 1e38"),
+    );
+    let output = room.train(&[]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("at step "), "{said}");
+    assert!(said.contains("learning rate 1"), "{said}");
+    assert!(room.published().is_empty());
+}
+
+/// Starts a training without end, interrupts it after its first epoch, and returns what it says.
+fn interrupted(room: &Room, args: &[&str]) -> Output {
+    room.recipe("epochs = 1000000");
+    let first = ["train", "shop.toml", "--data", "shop.tsv"];
+    let mut child = room
+        .command(&[&first, args].concat())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("epoch 1/") || !line.contains("val_loss") {
+        line.clear();
+        assert_ne!(lines.read_line(&mut line).unwrap(), 0, "it ended early");
+    }
+    let killed = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(killed.success());
+    let mut rest = Vec::new();
+    lines.read_to_end(&mut rest).unwrap();
+    Output {
+        status: child.wait().unwrap(),
+        stdout: Vec::new(),
+        stderr: rest,
+    }
+}
+
+#[test]
+fn an_interrupt_leaves_no_half_bundle() {
+    let room = Room::new();
+    let output = interrupted(&room, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(said.contains("nothing was written"), "{said}");
+    assert!(said.contains("--keep-best"), "{said}");
+    assert!(room.published().is_empty());
+}
+
+#[test]
+fn an_interrupt_can_keep_the_best_epoch_so_far() {
+    let room = Room::new();
+    let output = interrupted(&room, &["--keep-best"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(room.published(), BUNDLE);
+    Bundle::load(&room.path("models/shop/1")).unwrap();
+}
