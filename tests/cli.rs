@@ -1,79 +1,25 @@
 //! The program as its users start it: predict, evaluate and models on small bundles, and what it says when something is wrong.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod program;
 mod small;
 
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 
+use program::{Room, interrupt, lines, stderr};
 use sentiment::sentiment::sigmoid;
 use serde_json::{Value, json};
 use small::{ENGLISH, KOREAN, LOGIT, TEMPERATURE};
 
-struct Room(tempfile::TempDir);
-
-impl Room {
-    /// A folder with both models in `models`.
-    fn with_models() -> Self {
-        let room = Self(tempfile::tempdir().unwrap());
-        ENGLISH.publish(&room.path("models"));
-        KOREAN.publish(&room.path("models"));
-        room
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
-        path
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sentiment"));
-        command.args(args).current_dir(self.0.path());
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("SENTIMENT_") {
-                command.env_remove(name);
-            }
-        }
-        command
-    }
-
-    fn run(&self, args: &[&str], input: &[u8]) -> Output {
-        let mut child = self
-            .command(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // A program that has already failed does not read.
-        let _ = child.stdin.take().unwrap().write_all(input);
-        child.wait_with_output().unwrap()
-    }
-
-    fn answers(&self, args: &[&str], input: &str) -> Vec<Value> {
-        let output = self.run(args, input.as_bytes());
-        assert!(output.status.success(), "{}", stderr(&output));
-        lines(&output.stdout)
-    }
-}
-
-fn lines(bytes: &[u8]) -> Vec<Value> {
-    let text = std::str::from_utf8(bytes).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
+/// A folder with both models in `models`.
+fn room_with_models() -> Room {
+    let room = Room::new();
+    ENGLISH.publish(&room.path("models"));
+    KOREAN.publish(&room.path("models"));
+    room
 }
 
 fn near(value: &Value, expected: f64) -> bool {
@@ -82,7 +28,7 @@ fn near(value: &Value, expected: f64) -> bool {
 
 #[test]
 fn lines_on_standard_input_are_answered_in_order_each_by_the_model_of_its_language() {
-    let room = Room::with_models();
+    let room = room_with_models();
     let answers = room.answers(&["predict"], "great\n최악\n\nit was bad\n12345\nхорошо\n");
     assert_eq!(answers.len(), 6);
     let first = &answers[0];
@@ -117,7 +63,7 @@ fn lines_on_standard_input_are_answered_in_order_each_by_the_model_of_its_langua
 
 #[test]
 fn every_format_is_answered_alike_and_ids_are_kept() {
-    let room = Room::with_models();
+    let room = room_with_models();
     let expected = sigmoid(LOGIT / 2.0);
     let files = [
         ("a.txt", "good it\n"),
@@ -151,7 +97,7 @@ fn every_format_is_answered_alike_and_ids_are_kept() {
 
 #[test]
 fn a_line_that_cannot_be_read_has_its_error_in_its_place() {
-    let room = Room::with_models();
+    let room = room_with_models();
     let input = b"\"good\"\n{\"text\": 3}\n{broken\n\"\xff\"\n\"!!!\"\n\"unheard\"\n\"bad\"\n";
     let output = room.run(
         &["predict", "--model", "english", "--format", "jsonl"],
@@ -187,7 +133,7 @@ fn a_line_that_cannot_be_read_has_its_error_in_its_place() {
 
 #[test]
 fn many_lines_keep_their_order_over_windows_and_models() {
-    let room = Room::with_models();
+    let room = room_with_models();
     let words = ["good", "별로", "hate it was", "최고 배송"];
     let input: String = (0..40_000)
         .map(|at| format!("{}\n", words[at % 4]))
@@ -208,7 +154,7 @@ fn many_lines_keep_their_order_over_windows_and_models() {
 
 #[test]
 fn output_has_its_name_only_when_it_is_complete() {
-    let room = Room::with_models();
+    let room = room_with_models();
     let out = room.write("out.jsonl", "older\n");
     let input = room.write("cut.tsv.gz", b"\x1f\x8b no gzip");
     let (input, out_arg) = (input.to_str().unwrap(), out.to_str().unwrap());
@@ -225,7 +171,7 @@ fn output_has_its_name_only_when_it_is_complete() {
         stderr(&output)
     );
     assert_eq!(fs::read_to_string(&out).unwrap(), "older\n");
-    let left: Vec<_> = fs::read_dir(room.0.path())
+    let left: Vec<_> = fs::read_dir(room.folder())
         .unwrap()
         .map(|e| e.unwrap().file_name())
         .collect();
@@ -234,7 +180,7 @@ fn output_has_its_name_only_when_it_is_complete() {
 
 #[test]
 fn an_interrupt_leaves_no_half_file() {
-    let room = Room::with_models();
+    let room = room_with_models();
     let out = room.path("out.jsonl");
     let args = [
         "predict",
@@ -252,11 +198,7 @@ fn an_interrupt_leaves_no_half_file() {
     let mut input = child.stdin.take().unwrap();
     // More than pipe and buffers hold: once it is all taken, the file is open.
     input.write_all(&b"good\n".repeat(100_000)).unwrap();
-    let killed = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(killed.success());
+    interrupt(child.id());
     let output = child.wait_with_output().unwrap();
     drop(input);
     assert_eq!(output.status.code(), Some(1));
@@ -265,7 +207,7 @@ fn an_interrupt_leaves_no_half_file() {
         "{}",
         stderr(&output)
     );
-    let left: Vec<_> = fs::read_dir(room.0.path())
+    let left: Vec<_> = fs::read_dir(room.folder())
         .unwrap()
         .map(|e| e.unwrap().file_name())
         .collect();
@@ -274,7 +216,7 @@ fn an_interrupt_leaves_no_half_file() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
-    let room = Room::with_models();
+    let room = room_with_models();
     let path = room.write("many.txt", "good\n".repeat(100_000));
     let mut child = room
         .command(&[
@@ -296,7 +238,7 @@ fn a_reader_that_goes_away_is_no_failure() {
 
 #[test]
 fn evaluate_measures_by_source_with_the_recipes_thresholds() {
-    let room = Room::with_models();
+    let room = room_with_models();
     let shopping = room.write(
         "shopping.tsv",
         "5\tgood\n4\tbad\n1\tawful\n2\tthe bad\n3\t!!!\n",
@@ -362,7 +304,7 @@ fn evaluate_measures_by_source_with_the_recipes_thresholds() {
 
 #[test]
 fn evaluate_takes_folders_words_and_overrides() {
-    let room = Room::with_models();
+    let room = room_with_models();
     room.write("reviews/pos/0.txt", "good");
     room.write("reviews/pos/1.txt", "awful");
     room.write("reviews/neg/0.txt", "bad");
@@ -396,7 +338,7 @@ fn evaluate_takes_folders_words_and_overrides() {
 
 #[test]
 fn evaluate_asks_for_a_threshold_where_the_recipe_has_several() {
-    let room = Room::with_models();
+    let room = room_with_models();
     room.write("reviews.tsv", "5\tgood\n1\tbad\n");
     let output = room.run(&["evaluate", "english", "--data", "reviews.tsv"], b"");
     assert_eq!(output.status.code(), Some(2));
@@ -414,7 +356,7 @@ fn evaluate_asks_for_a_threshold_where_the_recipe_has_several() {
 
 #[test]
 fn failures_are_one_line_that_names_the_thing_and_the_exit_code_says_whose_they_are() {
-    let room = Room::with_models();
+    let room = room_with_models();
     room.write("bad.tsv", "5\tgood\nfive\tgood\n");
     room.write("models/english/1/golden.jsonl", "");
     let cases: [(&[&str], i32, &str); 9] = [
@@ -472,7 +414,7 @@ fn failures_are_one_line_that_names_the_thing_and_the_exit_code_says_whose_they_
 
 #[test]
 fn a_flag_can_be_an_environment_variable() {
-    let room = Room::with_models();
+    let room = room_with_models();
     fs::rename(room.path("models"), room.path("elsewhere")).unwrap();
     assert_eq!(room.run(&["models", "list"], b"").status.code(), Some(1));
     let output = room
@@ -485,7 +427,7 @@ fn a_flag_can_be_an_environment_variable() {
 
 #[test]
 fn models_are_listed_shown_and_activated() {
-    let room = Room::with_models();
+    let room = room_with_models();
     assert_eq!(
         ENGLISH.publish(&room.path("models")).version.to_string(),
         "2"
@@ -522,7 +464,7 @@ fn models_are_listed_shown_and_activated() {
 
 #[test]
 fn a_folder_of_models_with_a_damaged_one_still_predicts_with_the_others() {
-    let room = Room::with_models();
+    let room = room_with_models();
     let path = room.path("models/english/1/model.onnx");
     let mut bytes = fs::read(&path).unwrap();
     bytes.truncate(bytes.len() - 1);
@@ -544,7 +486,7 @@ fn a_folder_of_models_with_a_damaged_one_still_predicts_with_the_others() {
 /// The program must not need more than the test's own folder.
 #[test]
 fn predict_takes_a_bundles_folder() {
-    let room = Room::with_models();
+    let room = room_with_models();
     let moved = room.path("bundle");
     fs::rename(room.path("models/english/1"), &moved).unwrap();
     fs::remove_dir_all(room.path("models")).unwrap();

@@ -1,37 +1,28 @@
 //! `sentiment train` as its users start it: from reviews to a bundle that answers, and nothing left where it fails.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod program;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Output, Stdio};
 
+use program::{Room, interrupt, stderr};
 use sentiment::bundle::Bundle;
 use sentiment::sentiment::sigmoid;
-use serde_json::Value;
 
-struct Room(tempfile::TempDir);
+fn room_with_reviews() -> Room {
+    let room = Room::new();
+    room.write("shop.tsv", reviews(360));
+    room
+}
 
-impl Room {
-    fn new() -> Self {
-        let room = Self(tempfile::tempdir().unwrap());
-        room.write("shop.tsv", reviews(360));
-        room
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
-        fs::write(self.path(name), text).unwrap();
-    }
-
-    fn recipe(&self, fit: &str) {
-        self.write(
-            "shop.toml",
-            format!(
-                r#"
+fn write_recipe(room: &Room, fit: &str) {
+    room.write(
+        "shop.toml",
+        format!(
+            r#"
 name = "shop"
 languages = ["en"]
 default_for = ["en"]
@@ -70,38 +61,21 @@ batch_size = 16
 seed = 5
 {fit}
 "#
-            ),
-        );
-    }
+        ),
+    );
+}
 
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sentiment"));
-        command.args(args).current_dir(self.0.path());
-        command.stdin(Stdio::null());
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("SENTIMENT_") {
-                command.env_remove(name);
-            }
-        }
-        command
-    }
+fn train(room: &Room, args: &[&str]) -> Output {
+    let first = ["train", "shop.toml", "--data", "shop.tsv"];
+    room.run(&[&first, args].concat(), b"")
+}
 
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
-    }
-
-    fn train(&self, args: &[&str]) -> Output {
-        let first = ["train", "shop.toml", "--data", "shop.tsv"];
-        self.run(&[&first, args].concat())
-    }
-
-    /// Everything below `models`, by path.
-    fn published(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        list(&self.path("models"), "", &mut found);
-        found.sort();
-        found
-    }
+/// Everything below `models`, by path.
+fn published(room: &Room) -> Vec<String> {
+    let mut found = Vec::new();
+    list(&room.path("models"), "", &mut found);
+    found.sort();
+    found
 }
 
 fn list(folder: &Path, prefix: &str, found: &mut Vec<String>) {
@@ -137,10 +111,6 @@ fn reviews(count: usize) -> String {
     (0..count).map(row).collect()
 }
 
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
 const BUNDLE: [&str; 7] = [
     "shop/1/curves.svg",
     "shop/1/golden.jsonl",
@@ -153,11 +123,11 @@ const BUNDLE: [&str; 7] = [
 
 #[test]
 fn reviews_become_a_model_that_answers_as_it_was_trained() {
-    let room = Room::new();
-    room.recipe("epochs = 6\nearly_stopping = { patience = 6 }");
-    let output = room.train(&[]);
+    let room = room_with_reviews();
+    write_recipe(&room, "epochs = 6\nearly_stopping = { patience = 6 }");
+    let output = train(&room, &[]);
     assert!(output.status.success(), "{}", stderr(&output));
-    assert_eq!(room.published(), BUNDLE);
+    assert_eq!(published(&room), BUNDLE);
     let printed = String::from_utf8(output.stdout).unwrap();
     for part in [
         "shop: 360 reviews, 180 positive, 180 negative",
@@ -179,12 +149,10 @@ fn reviews_become_a_model_that_answers_as_it_was_trained() {
         .map(|text| serde_json::to_string(text).unwrap())
         .collect();
     room.write("texts.jsonl", lines.join("\n"));
-    let output = room.run(&["predict", "--input", "texts.jsonl", "--model", "shop"]);
-    assert!(output.status.success(), "{}", stderr(&output));
-    let answers = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(answers.lines().count(), texts.len());
-    for (answer, row) in answers.lines().zip(&bundle.golden) {
-        let answer: Value = serde_json::from_str(answer).unwrap();
+    let args = ["predict", "--input", "texts.jsonl", "--model", "shop"];
+    let answers = room.answers(&args, "");
+    assert_eq!(answers.len(), texts.len());
+    for (answer, row) in answers.iter().zip(&bundle.golden) {
         assert_eq!(answer["tokens"]["used"], row.ids.len(), "{answer}");
         let raw = answer["raw_score"].as_f64().unwrap();
         assert!((raw - sigmoid(row.logit)).abs() < 1e-5, "{answer}");
@@ -193,8 +161,11 @@ fn reviews_become_a_model_that_answers_as_it_was_trained() {
 
 #[test]
 fn a_seed_gives_the_same_weights_for_any_number_of_threads() {
-    let room = Room::new();
-    room.recipe("epochs = 2\nbucket = true\ncrop = { share = 0.5, least = 2 }");
+    let room = room_with_reviews();
+    write_recipe(
+        &room,
+        "epochs = 2\nbucket = true\ncrop = { share = 0.5, least = 2 }",
+    );
     for (at, args) in [
         &["--threads", "1"][..],
         &["--threads", "3"],
@@ -203,7 +174,7 @@ fn a_seed_gives_the_same_weights_for_any_number_of_threads() {
     .into_iter()
     .enumerate()
     {
-        let output = room.train(args);
+        let output = train(&room, args);
         assert!(output.status.success(), "{at}: {}", stderr(&output));
     }
     let graph = |version: u32| fs::read(room.path(&format!("models/shop/{version}/model.onnx")));
@@ -216,7 +187,7 @@ fn a_seed_gives_the_same_weights_for_any_number_of_threads() {
 
 #[test]
 fn what_cannot_be_trained_is_named_and_leaves_nothing() {
-    let room = Room::new();
+    let room = room_with_reviews();
     room.write("good.tsv", "5\tgreat box\n4\tgreat day\n".repeat(40));
     room.write("worse.tsv", "5\tgreat box\nfive\tgreat day\n");
     let fine = "epochs = 1";
@@ -236,38 +207,38 @@ fn what_cannot_be_trained_is_named_and_leaves_nothing() {
         ),
         (fine, "worse.tsv", &["worse.tsv", "2", "five"]),
     ] {
-        room.recipe(fit);
-        let output = room.run(&["train", "shop.toml", "--data", data]);
+        write_recipe(&room, fit);
+        let output = room.run(&["train", "shop.toml", "--data", data], b"");
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(1), "{data}: {said}");
         for part in parts {
             assert!(said.contains(part), "{data}: {part:?} in {said}");
         }
         assert_eq!(said.matches("error: ").count(), 1, "{said}");
-        assert!(room.published().is_empty(), "{:?}", room.published());
+        assert!(published(&room).is_empty(), "{:?}", published(&room));
     }
 }
 
 #[test]
 fn a_loss_that_is_no_number_stops_with_the_step_and_the_learning_rate() {
-    let room = Room::new();
-    room.recipe("epochs = 50");
+    let room = room_with_reviews();
+    write_recipe(&room, "epochs = 50");
     let recipe = fs::read_to_string(room.path("shop.toml")).unwrap();
     room.write(
         "shop.toml",
         recipe.replace("learning_rate = 0.02", "learning_rate = 1e38"),
     );
-    let output = room.train(&[]);
+    let output = train(&room, &[]);
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("at step "), "{said}");
     assert!(said.contains("learning rate 1"), "{said}");
-    assert!(room.published().is_empty());
+    assert!(published(&room).is_empty());
 }
 
 /// Starts a training without end, interrupts it after its first epoch, and returns what it says.
 fn interrupted(room: &Room, args: &[&str]) -> Output {
-    room.recipe("epochs = 1000000");
+    write_recipe(room, "epochs = 1000000");
     let first = ["train", "shop.toml", "--data", "shop.tsv"];
     let mut child = room
         .command(&[&first, args].concat())
@@ -281,11 +252,7 @@ fn interrupted(room: &Room, args: &[&str]) -> Output {
         line.clear();
         assert_ne!(lines.read_line(&mut line).unwrap(), 0, "it ended early");
     }
-    let killed = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(killed.success());
+    interrupt(child.id());
     let mut rest = Vec::new();
     lines.read_to_end(&mut rest).unwrap();
     Output {
@@ -297,20 +264,20 @@ fn interrupted(room: &Room, args: &[&str]) -> Output {
 
 #[test]
 fn an_interrupt_leaves_no_half_bundle() {
-    let room = Room::new();
+    let room = room_with_reviews();
     let output = interrupted(&room, &[]);
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
     assert!(said.contains("nothing was written"), "{said}");
     assert!(said.contains("--keep-best"), "{said}");
-    assert!(room.published().is_empty());
+    assert!(published(&room).is_empty());
 }
 
 #[test]
 fn an_interrupt_can_keep_the_best_epoch_so_far() {
-    let room = Room::new();
+    let room = room_with_reviews();
     let output = interrupted(&room, &["--keep-best"]);
     assert!(output.status.success(), "{}", stderr(&output));
-    assert_eq!(room.published(), BUNDLE);
+    assert_eq!(published(&room), BUNDLE);
     Bundle::load(&room.path("models/shop/1")).unwrap();
 }
