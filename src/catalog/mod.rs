@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::bundle::{Bundle, BundleError, Version, folder};
+use crate::bundle::{Bundle, BundleError, Manifest, Version, folder};
 use crate::engine::session::Runtime;
 use crate::engine::{Engine, EngineSettings};
 use crate::metrics::Metrics;
@@ -62,6 +62,9 @@ pub enum RouteError {
         /// Why not.
         reason: String,
     },
+    /// No model is there to serve.
+    #[error("no model in {} is active", .0.display())]
+    NoModels(PathBuf),
 }
 
 /// What a request says of where a text should go.
@@ -118,8 +121,17 @@ pub struct Catalog {
 pub enum Slot {
     /// It serves.
     Ready(Arc<Engine>),
-    /// It does not, for this reason.
-    Failed(String),
+    /// It does not.
+    Failed(Failure),
+}
+
+/// Why a model does not serve.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// In words.
+    pub reason: String,
+    /// The languages that it claims; none where its manifest cannot be read either.
+    default_for: Option<Vec<String>>,
 }
 
 impl Catalog {
@@ -138,7 +150,7 @@ impl Catalog {
                 tracing::info!(model = model.name, "no active version, passed over");
                 continue;
             };
-            if let Slot::Failed(reason) = &slot {
+            if let Slot::Failed(Failure { reason, .. }) = &slot {
                 tracing::error!(model = model.name, reason, "a model does not serve");
             }
             slots.insert(model.name, slot);
@@ -169,6 +181,9 @@ impl Catalog {
         if let Some(model) = wish.model {
             return Route::to(self.find(model)?, text, wish.language);
         }
+        let Some(default_model) = &self.default_model else {
+            return Err(RouteError::NoModels(self.models.clone()));
+        };
         let asked = wish.language.map(primary_language);
         let script = match &asked {
             Some(_) => None,
@@ -185,11 +200,7 @@ impl Catalog {
                 ));
             }
             (None, None) => {
-                let name = self
-                    .default_model
-                    .as_deref()
-                    .ok_or_else(|| RouteError::UnsupportedLanguage("no model is active".into()))?;
-                let engine = self.ready(name)?;
+                let engine = self.ready(default_model)?;
                 let language = main_language(&engine);
                 return Ok(Route { engine, language });
             }
@@ -219,7 +230,7 @@ impl Catalog {
     /// Why the server is not ready; nothing when it is.
     pub fn troubles(&self) -> Vec<String> {
         if self.slots.is_empty() {
-            return vec![format!("no model in {} is active", self.models.display())];
+            return vec![RouteError::NoModels(self.models.clone()).to_string()];
         }
         let names = self.slots.keys();
         names.filter_map(|name| self.trouble(name)).collect()
@@ -230,11 +241,12 @@ impl Catalog {
         self.ready(name).err().map(|error| error.to_string())
     }
 
-    /// A model that failed to load may be the one that claims the language: then trying again later is the right advice.
+    /// A model whose manifest cannot be read may be the one that claims the language: then trying again later is the right
+    /// advice.
     fn unclaimed(&self, language: &str) -> RouteError {
         let failed = self.slots.iter().find_map(|(name, slot)| match slot {
-            Slot::Failed(_) => self.ready(name).err(),
-            Slot::Ready(_) => None,
+            Slot::Failed(failure) if failure.default_for.is_none() => self.ready(name).err(),
+            Slot::Failed(_) | Slot::Ready(_) => None,
         });
         failed.unwrap_or_else(|| {
             RouteError::UnsupportedLanguage(format!("no model is the default for {language:?}"))
@@ -267,7 +279,7 @@ impl Catalog {
         let reason = match self.slots.get(name) {
             Some(Slot::Ready(engine)) if engine.alive() => return Ok(Arc::clone(engine)),
             Some(Slot::Ready(_)) => "its batch threads have ended",
-            Some(Slot::Failed(reason)) => reason,
+            Some(Slot::Failed(failure)) => &failure.reason,
             None => "it is not loaded",
         };
         Err(RouteError::NotReady {
@@ -286,45 +298,72 @@ fn load(
 ) -> Option<Slot> {
     let version = match folder::active(&settings.models, name) {
         Ok(version) => version?,
-        Err(error) => return Some(Slot::Failed(error.to_string())),
+        Err(error) => {
+            return Some(Slot::Failed(Failure {
+                reason: error.to_string(),
+                default_for: None,
+            }));
+        }
     };
     let started = Instant::now();
     let dir = settings.models.join(name).join(version.to_string());
-    let bundle = match Bundle::load(&dir) {
-        Ok(bundle) => Arc::new(bundle),
-        Err(error) => return Some(Slot::Failed(error.to_string())),
-    };
-    let found = (&bundle.manifest.name, bundle.manifest.version);
-    if found != (&name.to_owned(), version) {
-        return Some(Slot::Failed(format!(
-            "{} holds version {} of model {:?}",
-            dir.display(),
-            found.1,
-            found.0
-        )));
-    }
-    let golden_rows = bundle.golden.len();
-    match Engine::start(runtime, bundle, settings.engine, Some(Arc::clone(metrics))) {
+    let slot = start(runtime, settings, metrics, (name, &dir));
+    Some(match slot {
         Ok(engine) => {
             tracing::info!(
                 model = name,
                 %version,
                 provider = engine.provider(),
-                golden_rows,
+                golden_rows = engine.bundle().golden.len(),
                 milliseconds = started.elapsed().as_millis(),
                 "model loaded"
             );
-            Some(Slot::Ready(Arc::new(engine)))
+            Slot::Ready(Arc::new(engine))
         }
-        Err(error) => Some(Slot::Failed(error.to_string())),
+        Err(reason) => Slot::Failed(Failure {
+            reason,
+            default_for: Manifest::read(&dir)
+                .ok()
+                .map(|manifest| manifest.default_for),
+        }),
+    })
+}
+
+fn start(
+    runtime: &Runtime,
+    settings: &CatalogSettings,
+    metrics: &Arc<Metrics>,
+    (name, dir): (&str, &Path),
+) -> Result<Engine, String> {
+    let bundle = Bundle::load(dir).map_err(|error| error.to_string())?;
+    let Manifest {
+        name: found,
+        version,
+        ..
+    } = &bundle.manifest;
+    if found != name || !dir.ends_with(version.to_string()) {
+        return Err(format!(
+            "{} holds version {version} of model {found:?}",
+            dir.display()
+        ));
     }
+    Engine::start(
+        runtime,
+        Arc::new(bundle),
+        settings.engine,
+        Some(Arc::clone(metrics)),
+    )
+    .map_err(|error| error.to_string())
 }
 
 fn claims(slots: &BTreeMap<String, Slot>) -> Result<BTreeMap<String, String>, CatalogError> {
     let mut owners: BTreeMap<String, String> = BTreeMap::new();
     for (name, slot) in slots {
-        let Slot::Ready(engine) = slot else { continue };
-        for language in &engine.bundle().manifest.default_for {
+        let default_for = match slot {
+            Slot::Ready(engine) => &engine.bundle().manifest.default_for[..],
+            Slot::Failed(failure) => failure.default_for.as_deref().unwrap_or_default(),
+        };
+        for language in default_for {
             if let Some(first) = owners.insert(language.clone(), name.clone()) {
                 return Err(CatalogError::TwoClaimants {
                     language: language.clone(),

@@ -348,7 +348,7 @@ impl Fault {
             code: match error {
                 RouteError::UnknownModel(_) => "unknown_model",
                 RouteError::UnsupportedLanguage(_) => "unsupported_language",
-                RouteError::NotReady { .. } => "not_ready",
+                RouteError::NotReady { .. } | RouteError::NoModels(_) => "not_ready",
             },
             message: error.to_string(),
         }

@@ -44,6 +44,10 @@ const STREAMS: u32 = 128;
 /// Bytes of a head.
 const HEAD: usize = 64 << 10;
 
+/// How long connections are still taken, and idle ones kept, after the signal to stop: long enough to read what had been sent
+/// before it.
+const LINGER: Duration = Duration::from_millis(100);
+
 /// Serves until `stop`, then drains.
 pub async fn serve(
     listener: TcpListener,
@@ -67,6 +71,14 @@ pub async fn serve(
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEAD as u32);
     let builder = Arc::new(builder);
+    let connection = |(stream, place), watcher| Connection {
+        stream,
+        router: router.clone(),
+        builder: Arc::clone(&builder),
+        watcher,
+        first_head: limits.first_head,
+        _place: place,
+    };
     let mut connections = JoinSet::new();
     tokio::pin!(stop);
     loop {
@@ -77,18 +89,23 @@ pub async fn serve(
         };
         // Those that have ended leave their place in the set.
         while connections.try_join_next().is_some() {}
-        let connection = Connection {
-            stream: accepted.0,
-            router: router.clone(),
-            builder: Arc::clone(&builder),
-            watcher: graceful.watcher(),
-            first_head: limits.first_head,
-            _place: accepted.1,
-        };
-        connections.spawn(connection.run());
+        connections.spawn(connection(accepted, graceful.watcher()).run());
     }
-    drop(listener);
-    let drained = tokio::time::timeout(limits.drain, graceful.shutdown()).await;
+    let drained = tokio::time::timeout(limits.drain, async {
+        // What clients have sent by now is answered, though it may still lie in a socket that nobody has read.
+        let quiet = tokio::time::sleep(LINGER);
+        tokio::pin!(quiet);
+        loop {
+            let accepted = tokio::select! {
+                () = &mut quiet => break,
+                accepted = accept(&listener, &places) => accepted,
+            };
+            connections.spawn(connection(accepted, graceful.watcher()).run());
+        }
+        drop(listener);
+        graceful.shutdown().await;
+    })
+    .await;
     while connections.try_join_next().is_some() {}
     match drained {
         Ok(()) => Drained::Fully,

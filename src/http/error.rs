@@ -218,7 +218,7 @@ impl From<RouteError> for Problem {
         let code = match &error {
             RouteError::UnknownModel(_) => Code::UnknownModel,
             RouteError::UnsupportedLanguage(_) => Code::UnsupportedLanguage,
-            RouteError::NotReady { .. } => Code::NotReady,
+            RouteError::NotReady { .. } | RouteError::NoModels(_) => Code::NotReady,
         };
         Self::new(code, error.to_string())
     }

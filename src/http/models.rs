@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use serde::Serialize;
@@ -88,16 +89,17 @@ fn loaded(engine: &Engine) -> Loaded {
 
 pub(super) async fn active(
     State(shared): State<Arc<Shared>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Model>, Problem> {
+    let Path(name) = name.map_err(not_text)?;
     match shared.catalog.slot(&name) {
         Some(Slot::Ready(engine)) => {
             let version = engine.bundle().manifest.version;
             describe(shared, name, version).await
         }
-        Some(Slot::Failed(reason)) => Err(Problem::new(
+        Some(Slot::Failed(failure)) => Err(Problem::new(
             Code::NotReady,
-            format!("model {name:?} is not ready: {reason}"),
+            format!("model {name:?} is not ready: {}", failure.reason),
         )),
         None => Err(unknown(&name)),
     }
@@ -105,16 +107,18 @@ pub(super) async fn active(
 
 pub(super) async fn version(
     State(shared): State<Arc<Shared>>,
-    Path((name, version)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Json<Model>, Problem> {
+    let Path((name, version)) = path.map_err(not_text)?;
     let version = parse(&name, &version)?;
     describe(shared, name, version).await
 }
 
 pub(super) async fn curves(
     State(shared): State<Arc<Shared>>,
-    Path((name, version)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<([(HeaderName, HeaderValue); 2], Vec<u8>), Problem> {
+    let Path((name, version)) = path.map_err(not_text)?;
     let version = parse(&name, &version)?;
     let picture = on_disk(move || {
         let dir = find(&shared, &name, version)?;
@@ -183,6 +187,10 @@ fn parse(name: &str, version: &str) -> Result<Version, Problem> {
         return Err(unknown(name));
     }
     version.parse().map_err(|_| no_version(name, version))
+}
+
+fn not_text(_: PathRejection) -> Problem {
+    Problem::new(Code::NotFound, "a part of the path is not UTF-8")
 }
 
 fn unknown(name: &str) -> Problem {

@@ -1,6 +1,7 @@
 //! Around every request: its id, its clock, its line in the log, its series, and the body of a refusal.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -26,11 +27,12 @@ pub(super) async fn observe(
     let _active = Active::enter(&shared.metrics.active_requests);
     let id = RequestId::of(request.headers());
     let method = method_label(request.method());
+    let head = request.method() == Method::HEAD;
     let route = request.extensions().get::<MatchedPath>().cloned();
     let mut response = next.run(request).await;
     let problem = response.extensions_mut().remove::<Problem>();
     if let Some(problem) = &problem {
-        show(problem, &id, &mut response);
+        show(problem, &id, head, &mut response);
         let reason = problem.code.as_str();
         shared.metrics.rejected.with_label_values(&[reason]).inc();
     }
@@ -40,6 +42,10 @@ pub(super) async fn observe(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
+    if shared.draining.load(Ordering::Acquire) {
+        // The client's next request then goes to another server, and is not lost with this connection.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     let took = started.elapsed();
     let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
     let status = response.status();
@@ -69,15 +75,19 @@ pub(super) async fn observe(
 }
 
 /// The refusal as its client reads it.
-fn show(problem: &Problem, id: &RequestId, response: &mut Response) {
+fn show(problem: &Problem, id: &RequestId, head: bool, response: &mut Response) {
     let body = problem.body(id.as_str());
     let headers = response.headers_mut();
-    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/problem+json"),
     );
-    *response.body_mut() = Body::from(body);
+    *response.body_mut() = if head {
+        Body::empty()
+    } else {
+        Body::from(body)
+    };
 }
 
 /// From a closed set, whatever a client makes up.

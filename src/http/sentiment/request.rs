@@ -1,8 +1,12 @@
 //! The body of `POST /v1/sentiment`, parsed strictly: exactly one of three shapes, and nothing that is not known.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::http::error::{Code, Problem};
 
@@ -10,12 +14,12 @@ use crate::http::error::{Code, Problem};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SentimentRequest<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "given")]
     text: Option<Text<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "given")]
     texts: Option<Vec<Text<'a>>>,
-    #[serde(borrow, default)]
-    reviews: Option<Vec<Review<'a>>>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    reviews: Option<Vec<Object<Review<'a>>>>,
     /// `naver` or `naver@3`.
     #[serde(default)]
     pub model: Option<String>,
@@ -44,6 +48,41 @@ pub(super) struct Review<'a> {
     pub language: Option<String>,
 }
 
+/// Written with braces: what serde derives would also read a list of the fields' values.
+#[derive(Debug)]
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields))
+            }
+        }
+
+        deserializer
+            .deserialize_map(Fields(PhantomData))
+            .map(Object)
+    }
+}
+
+/// A field that may be left out but not be null.
+fn given<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
 /// The texts of a request.
 #[derive(Debug)]
 pub(super) enum Texts<'a> {
@@ -56,7 +95,9 @@ pub(super) enum Texts<'a> {
 impl<'a> SentimentRequest<'a> {
     /// Parses a body.
     pub fn parse(body: &'a [u8]) -> Result<Self, Problem> {
-        serde_json::from_slice(body).map_err(|error| refusal(body, &error))
+        serde_json::from_slice(body)
+            .map(|Object(request)| request)
+            .map_err(|error| refusal(body, &error))
     }
 
     /// The texts, of which there must be exactly one kind.
@@ -71,7 +112,10 @@ impl<'a> SentimentRequest<'a> {
                 };
                 Ok(Texts::Many(texts.into_iter().map(unnamed).collect()))
             }
-            (None, None, Some(reviews)) => Ok(Texts::Many(reviews)),
+            (None, None, Some(reviews)) => {
+                let reviews = reviews.into_iter().map(|Object(review)| review);
+                Ok(Texts::Many(reviews.collect()))
+            }
             _ => Err(Problem::new(
                 Code::InvalidRequest,
                 "exactly one of text, texts and reviews must be given",
@@ -87,7 +131,7 @@ fn refusal(body: &[u8], error: &serde_json::Error) -> Problem {
     }
     // Read again only to learn the place, which costs too much to keep track of in every request.
     let reader = &mut serde_json::Deserializer::from_slice(body);
-    let detail = match serde_path_to_error::deserialize::<_, SentimentRequest>(reader) {
+    let detail = match serde_path_to_error::deserialize::<_, Object<SentimentRequest>>(reader) {
         Err(error) if error.path().iter().len() > 0 => {
             format!(
                 "{}: {}",
@@ -136,7 +180,7 @@ mod tests {
     fn a_refusal_names_the_place_and_keeps_the_text_out() {
         for (body, code, detail) in [
             (r#"{"text": "#, Code::MalformedJson, "EOF"),
-            (r#"{"text": "\ud800"}"#, Code::MalformedJson, "surrogate"),
+            (r#"{"text": "\ud800"}"#, Code::MalformedJson, "hex escape"),
             (r#"{"text": "a"} x"#, Code::MalformedJson, "trailing"),
             (
                 r#"{"textt": "a"}"#,
@@ -169,7 +213,13 @@ mod tests {
                 Code::InvalidRequest,
                 "unknown field `lang`",
             ),
-            (r#"["secret"]"#, Code::InvalidRequest, ""),
+            (r#"["secret"]"#, Code::InvalidRequest, "expected an object"),
+            (
+                r#"{"reviews": [["secret", "secret"]]}"#,
+                Code::InvalidRequest,
+                "reviews[0]: expected an object",
+            ),
+            (r#"{"text": null}"#, Code::InvalidRequest, "text: expected"),
             (r#"{}"#, Code::InvalidRequest, "exactly one of"),
             (
                 r#"{"text": "secret", "texts": []}"#,

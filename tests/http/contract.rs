@@ -1,0 +1,212 @@
+//! openapi.yaml as a judge: an answer that it does not describe fails the test that asked for it.
+
+use std::sync::LazyLock;
+
+use sentiment::recipe::Recipe;
+use serde_json::{Value, json};
+
+use crate::wire::Answer;
+
+/// The description, as the repository has it.
+pub static API: LazyLock<Value> =
+    LazyLock::new(|| serde_norway::from_str(include_str!("../../openapi.yaml")).unwrap());
+
+/// Fails unless the answer is one that openapi.yaml has for this method and path.
+pub fn check(method: &str, target: &str, answer: &Answer) {
+    let path = target.split('?').next().unwrap();
+    let of = format!("{method} {target} -> {} {}", answer.status, answer.shown());
+    let described = described(method, path, answer, &of);
+    check_headers(described, answer, &of);
+    let Some(kind) = answer.header("content-type") else {
+        panic!("{of}: no content-type");
+    };
+    let kind = kind.split(';').next().unwrap();
+    let media = &described["content"][kind];
+    assert!(media.is_object(), "{of}: {kind} is not described");
+    if method == "HEAD" {
+        assert!(answer.body.is_empty(), "{of}: a body");
+    } else if kind.ends_with("json") {
+        let body = answer.json();
+        conforms(&media["schema"], &body, &of);
+        if kind == "application/problem+json" {
+            let code = body["code"].as_str().unwrap();
+            assert_eq!(body["type"], format!("/docs#{code}"), "{of}");
+            assert_eq!(body["status"], answer.status, "{of}");
+            assert_eq!(
+                body["request_id"],
+                answer.header("x-request-id").unwrap(),
+                "{of}"
+            );
+        }
+    } else {
+        conforms(&media["schema"], &json!(answer.text()), &of);
+    }
+}
+
+/// Fails where the body of a request is answered otherwise than its schema promises.
+pub fn check_request(body: &Value, answer: &Answer) {
+    let valid = validator(&json!({"$ref": "#/components/schemas/SentimentRequest"})).is_valid(body);
+    match answer.status {
+        200 => assert!(valid, "answered, and the schema forbids it: {body}"),
+        422 if answer.json()["code"] == "invalid_request" => {
+            assert!(!valid, "refused, and the schema allows it: {body}");
+        }
+        _ => {}
+    }
+}
+
+/// Every path of the description with the methods that it takes, in capitals.
+pub fn paths() -> impl Iterator<Item = (&'static str, Vec<String>)> {
+    let paths = API["paths"].as_object().unwrap();
+    paths.iter().map(|(path, item)| {
+        let methods = item.as_object().unwrap().keys();
+        (
+            path.as_str(),
+            methods.map(|name| name.to_uppercase()).collect(),
+        )
+    })
+}
+
+fn described(method: &str, path: &str, answer: &Answer, of: &str) -> &'static Value {
+    let Some((template, methods)) = paths().find(|(template, _)| matches(template, path)) else {
+        assert_eq!(answer.status, 404, "{of}: the path is not described");
+        return &API["components"]["responses"]["NotFound"];
+    };
+    let asked = if method == "HEAD" { "GET" } else { method };
+    if !methods.iter().any(|known| known == asked) {
+        assert_eq!(answer.status, 405, "{of}: the method is not described");
+        let mut allowed: Vec<&str> = answer.header("allow").unwrap().split(',').collect();
+        allowed.retain(|name| *name != "HEAD" || !methods.contains(&"GET".to_owned()));
+        assert_eq!(allowed, methods, "{of}");
+        return &API["components"]["responses"]["MethodNotAllowed"];
+    }
+    let responses = &API["paths"][template][asked.to_lowercase()]["responses"];
+    let response = &responses[answer.status.to_string()];
+    assert!(response.is_object(), "{of}: the status is not described");
+    resolved(response)
+}
+
+fn check_headers(described: &'static Value, answer: &Answer, of: &str) {
+    let headers = described["headers"].as_object().unwrap();
+    for (name, header) in headers {
+        let header = resolved(header);
+        match answer.header(name) {
+            Some(value) => conforms(&header["schema"], &json!(value), of),
+            None => assert_ne!(header["required"], true, "{of}: no {name}"),
+        }
+    }
+    for name in ["retry-after", "allow"] {
+        let there = answer.header(name).is_some();
+        assert!(
+            !there || headers.contains_key(name),
+            "{of}: {name} is not described"
+        );
+    }
+    assert_eq!(
+        answer.header("x-content-type-options"),
+        Some("nosniff"),
+        "{of}"
+    );
+}
+
+fn matches(template: &str, path: &str) -> bool {
+    let (template, path): (Vec<_>, Vec<_>) =
+        (template.split('/').collect(), path.split('/').collect());
+    template.len() == path.len()
+        && template.iter().zip(path).all(|(part, found)| {
+            *part == found || (part.starts_with('{') && part.ends_with('}') && !found.is_empty())
+        })
+}
+
+fn resolved(thing: &'static Value) -> &'static Value {
+    match thing["$ref"].as_str() {
+        Some(pointer) => API.pointer(pointer.trim_start_matches('#')).unwrap(),
+        None => thing,
+    }
+}
+
+fn conforms(schema: &Value, instance: &Value, of: &str) {
+    let validator = validator(schema);
+    let errors: Vec<String> = validator
+        .iter_errors(instance)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
+    assert!(errors.is_empty(), "{of}\n{}", errors.join("\n"));
+}
+
+fn validator(schema: &Value) -> jsonschema::Validator {
+    let root = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "components": API["components"],
+        "allOf": [schema],
+    });
+    jsonschema::validator_for(&root).unwrap()
+}
+
+#[test]
+fn an_answer_that_is_not_described_is_noticed() {
+    let answer = |status: u16, body: &Value| Answer {
+        status,
+        headers: [
+            ("content-type", "application/json"),
+            ("x-request-id", "a1"),
+            ("x-content-type-options", "nosniff"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec(),
+        body: body.to_string().into_bytes(),
+        gzip: false,
+    };
+    let alive = json!({"status": "alive"});
+    let fails = |path: &'static str, answer: Answer| {
+        std::panic::catch_unwind(|| check("GET", path, &answer)).is_err()
+    };
+    assert!(!fails("/healthz", answer(200, &alive)));
+    assert!(fails("/healthz", answer(201, &alive)));
+    assert!(fails("/healthy", answer(200, &alive)));
+    assert!(fails("/v1/sentiment", answer(200, &alive)));
+    assert!(fails("/healthz", answer(200, &json!({"status": "dead"}))));
+    assert!(fails(
+        "/healthz",
+        answer(200, &json!({"status": "alive", "x": 1}))
+    ));
+    let mut other = answer(200, &alive);
+    other.headers.remove(1);
+    assert!(fails("/healthz", other));
+}
+
+#[test]
+fn the_examples_are_what_their_schemas_say() {
+    let mut seen = 0;
+    for (path, item) in API["paths"].as_object().unwrap() {
+        for operation in item.as_object().unwrap().values() {
+            let responses = operation["responses"].as_object().unwrap().values();
+            let bodies = responses.map(resolved).chain([&operation["requestBody"]]);
+            let contents = bodies.filter_map(|body| body["content"].as_object());
+            for media in contents.flat_map(|content| content.values()) {
+                let several = media["examples"].as_object().into_iter().flatten();
+                let examples = several.map(|(_, example)| &example["value"]);
+                for example in examples.chain(media.get("example")) {
+                    conforms(&media["schema"], example, path);
+                    seen += 1;
+                }
+            }
+        }
+    }
+    assert!(seen >= 10, "{seen}");
+}
+
+#[test]
+fn every_recipe_is_as_the_manifests_schema_has_it() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/recipes");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let recipe = Recipe::load(&path).unwrap();
+        let recipe = serde_json::to_value(recipe).unwrap();
+        let schema = json!({"$ref": "#/components/schemas/Recipe"});
+        conforms(&schema, &recipe, &path.display().to_string());
+        seen += 1;
+    }
+    assert!(seen > 0);
+}

@@ -1,0 +1,153 @@
+//! What a request may cost, and what becomes of those that ask for more.
+
+use serde_json::{Value, json};
+
+use crate::contract;
+use crate::server::{Server, gzip};
+use crate::wire::head;
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+#[test]
+fn a_body_over_the_limit_is_refused_however_it_comes() {
+    let server = Server::start(&["--max-body", "1000"]);
+    let refusal = (413, "body_too_large".to_owned());
+    let body = |size: usize| {
+        let body = json!({"text": "good", "language": "en"}).to_string();
+        body.clone() + &" ".repeat(size - body.len())
+    };
+    assert_eq!(server.post_text(body(1000)).status, 200);
+    assert_eq!(server.post_text(body(1001)).refusal(), refusal);
+    assert_eq!(server.post_text(body(3000)).refusal(), refusal);
+
+    let squeezed = |size: usize| {
+        let body = gzip(body(size).as_bytes());
+        let headers = [JSON, ("content-encoding", "gzip")];
+        server.send("POST", "/v1/sentiment", &headers, Some(&body))
+    };
+    assert_eq!(squeezed(1000).status, 200);
+    assert_eq!(squeezed(1001).refusal(), refusal);
+    assert_eq!(squeezed(1 << 20).refusal(), refusal);
+
+    let chunked = [JSON, ("transfer-encoding", "chunked")];
+    let chunks = format!("400\r\n{}\r\n0\r\n\r\n", body(0x400));
+    let answer = server.raw("POST", "/v1/sentiment", &chunked, chunks);
+    assert_eq!(answer.refusal(), refusal);
+
+    // A client that asks first is told before it sends anything.
+    let headers = [JSON, ("content-length", "1001"), ("expect", "100-continue")];
+    let answer = server.raw("POST", "/v1/sentiment", &headers, "");
+    assert_eq!(answer.refusal(), refusal);
+}
+
+#[test]
+fn a_small_body_that_unpacks_to_a_huge_one_is_refused() {
+    let server = Server::start(&[]);
+    let bomb = gzip(&vec![b' '; 64 << 20]);
+    assert!(bomb.len() < 1 << 20);
+    let headers = [JSON, ("content-encoding", "gzip")];
+    let answer = server.send("POST", "/v1/sentiment", &headers, Some(&bomb));
+    assert_eq!(answer.refusal(), (413, "body_too_large".into()));
+}
+
+#[test]
+fn more_texts_than_the_limit_are_refused() {
+    let server = Server::start(&["--max-items", "3"]);
+    assert_eq!(
+        server.post(&json!({"texts": ["good", "", "bad"]})).status,
+        200
+    );
+    let answer = server.post(&json!({"texts": ["good", "", "bad", ""]}));
+    assert_eq!(answer.refusal(), (422, "too_many_items".into()));
+    let detail = answer.detail();
+    assert!(detail.contains('4') && detail.contains('3'), "{detail}");
+    let review = json!({"text": "good"});
+    let answer = server.post(&json!({"reviews": vec![&review; 4]}));
+    assert_eq!(answer.refusal(), (422, "too_many_items".into()));
+}
+
+#[test]
+fn a_request_that_finds_no_place_for_all_of_its_texts_is_turned_away() {
+    let mut server = Server::start(&["--queue", "2"]);
+    assert_eq!(
+        server.post(&json!({"texts": ["good", "bad", ""]})).status,
+        200
+    );
+    // Two places in each model's queue.
+    let mixed = json!({"texts": ["good", "bad", "최고", "최악"]});
+    assert_eq!(server.post(&mixed).status, 200);
+    for body in [
+        json!({"texts": ["good", "bad", "good"]}),
+        json!({"texts": ["최고", "good", "bad", "good"]}),
+    ] {
+        let answer = server.post(&body);
+        assert_eq!(answer.refusal(), (503, "overloaded".into()));
+        assert_eq!(answer.header("retry-after"), Some("1"));
+    }
+    // Nothing of a request that was turned away keeps a place.
+    assert_eq!(server.post(&mixed).status, 200);
+    server.signal("TERM");
+    server.logged("shutting down");
+    let (_, log) = server.ended();
+    assert!(log.contains("always turned away"), "{log}");
+}
+
+#[test]
+fn a_text_that_is_not_answered_before_the_deadline_says_so() {
+    let flags = ["--deadline", "1ms", "--max-characters", "100000000"];
+    let server = Server::start(&flags);
+    // To take so many words apart takes longer than that on any machine.
+    let long = "good ".repeat(1 << 20);
+    let answer = server.post(&json!({"text": long}));
+    assert_eq!(answer.refusal(), (504, "deadline_exceeded".into()));
+    let answer = server.post(&json!({"texts": ["bad", long, ""]}));
+    let results = answer.json()["results"].clone();
+    let codes: Vec<&Value> = (0..3).map(|at| &results[at]["error"]["code"]).collect();
+    assert_eq!(
+        codes,
+        ["deadline_exceeded", "deadline_exceeded", "empty_text"]
+    );
+}
+
+#[test]
+fn a_client_that_never_finishes_its_head_is_cut_off() {
+    let server = Server::start(&["--read-timeout", "100ms"]);
+    for beginning in [
+        "",
+        "P",
+        "PRI * HTTP/2.0\r\n",
+        "GET /healthz HTTP/1.1\r\nhost: x\r\n",
+    ] {
+        let mut wire = server.wire();
+        wire.write(beginning);
+        assert!(wire.is_closed(), "{beginning:?}");
+    }
+    assert_eq!(server.get("/healthz").status, 200);
+}
+
+#[test]
+fn a_client_that_never_finishes_its_body_is_told_and_cut_off() {
+    let server = Server::start(&["--read-timeout", "100ms"]);
+    let mut wire = server.wire();
+    wire.write(head(
+        "POST",
+        "/v1/sentiment",
+        &[JSON, ("content-length", "100")],
+    ));
+    wire.write("{\"text\": ");
+    let answer = wire.answer("POST");
+    contract::check("POST", "/v1/sentiment", &answer);
+    assert_eq!(answer.refusal(), (408, "request_timeout".into()));
+    assert!(wire.is_closed());
+}
+
+#[test]
+fn a_connection_serves_many_requests_and_is_closed_once_it_is_idle() {
+    let server = Server::start(&["--idle-timeout", "300ms"]);
+    let mut wire = server.wire();
+    for _ in 0..3 {
+        wire.write(head("GET", "/healthz", &[]));
+        assert_eq!(wire.answer("GET").status, 200);
+    }
+    assert!(wire.is_closed());
+}

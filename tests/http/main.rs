@@ -1,0 +1,17 @@
+//! The service as its clients meet it: the real program on small models, every answer held against openapi.yaml.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod agreement;
+mod contract;
+mod limits;
+mod malformed;
+mod metrics;
+mod models;
+mod operations;
+mod sentiment;
+mod server;
+mod shutdown;
+#[path = "../small/mod.rs"]
+mod small;
+mod start;
+mod wire;

@@ -1,0 +1,266 @@
+//! The program under test: started on models of its own, asked, told to stop.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::Value;
+
+use crate::contract;
+use crate::small::{ENGLISH, KOREAN, Small};
+use crate::wire::{Answer, Wire, head};
+
+/// Only so that a server that hangs fails its test instead of stopping it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A folder with models.
+pub struct Room(tempfile::TempDir);
+
+impl Room {
+    pub fn of(models: &[Small]) -> Self {
+        let room = Self(tempfile::tempdir().unwrap());
+        std::fs::create_dir(room.path("models")).unwrap();
+        for model in models {
+            model.publish(&room.path("models"));
+        }
+        room
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sentiment"));
+        command.args(args).current_dir(self.0.path());
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("SENTIMENT_") {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
+    pub fn serve(&self, flags: &[&str]) -> Command {
+        let fixed = ["serve", "--listen", "127.0.0.1:0", "--device", "cpu"];
+        let mut command = self.command(&[&fixed[..], flags].concat());
+        // As a variable, which a flag may override.
+        command.env("SENTIMENT_THREADS", "1");
+        command
+    }
+
+    /// Runs a command that ends by itself.
+    pub fn run(&self, args: &[&str], input: &str) -> Output {
+        let mut child = self
+            .command(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        child.wait_with_output().unwrap()
+    }
+}
+
+/// A server that has said where it listens.
+pub struct Server {
+    pub address: SocketAddr,
+    child: Child,
+    /// In a mutex only so that several threads can ask.
+    lines: Mutex<Receiver<String>>,
+    log: String,
+    agent: ureq::Agent,
+    room: Room,
+}
+
+impl Server {
+    /// With an English and a Korean model.
+    pub fn start(flags: &[&str]) -> Self {
+        Self::of(Room::of(&[ENGLISH, KOREAN]), flags)
+    }
+
+    pub fn of(room: Room, flags: &[&str]) -> Self {
+        let mut child = room.serve(flags).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_global(Some(PATIENCE))
+            .proxy(None);
+        let mut server = Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            child,
+            lines: Mutex::new(lines),
+            log: String::new(),
+            agent: config.build().into(),
+            room,
+        };
+        let line = server.logged("listening on http://");
+        let (_, address) = line.split_once("http://").unwrap();
+        // In a JSON line more follows.
+        let address = address.split('"').next().unwrap();
+        server.address = address.parse().unwrap();
+        server
+    }
+
+    pub fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// The line of the log that has this in it.
+    pub fn logged(&mut self, part: &str) -> String {
+        loop {
+            match self.lines.get_mut().unwrap().recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    self.log += &line;
+                    self.log.push('\n');
+                    if line.contains(part) {
+                        return line;
+                    }
+                }
+                Err(error) => panic!("{error}: no {part:?} in\n{}", self.log),
+            }
+        }
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path)
+    }
+
+    pub fn ask(&self, method: &str, path: &str) -> Answer {
+        self.send(method, path, &[], None)
+    }
+
+    /// The answer to a request for sentiments.
+    pub fn post(&self, body: &Value) -> Answer {
+        let answer = self.post_text(body.to_string());
+        contract::check_request(body, &answer);
+        answer
+    }
+
+    pub fn post_text(&self, body: impl AsRef<[u8]>) -> Answer {
+        let headers = [("content-type", "application/json")];
+        self.send("POST", "/v1/sentiment", &headers, Some(body.as_ref()))
+    }
+
+    /// What a usual client sends.
+    pub fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+    ) -> Answer {
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = match body {
+            Some(body) => self.agent.run(request.body(body).unwrap()),
+            None => self.agent.run(request.body(()).unwrap()),
+        };
+        let mut response = response.unwrap();
+        let named = response.headers().iter().map(|(name, value)| {
+            let value = value.to_str().unwrap().to_owned();
+            (name.as_str().to_owned(), value)
+        });
+        let mut answer = Answer {
+            status: response.status().as_u16(),
+            headers: named.collect(),
+            body: Vec::new(),
+            gzip: false,
+        };
+        answer.body = response.body_mut().read_to_vec().unwrap();
+        answer.decompress();
+        contract::check(method, path, &answer);
+        answer
+    }
+
+    /// What only a client of our own can send; the connection is closed after it.
+    pub fn raw(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl AsRef<[u8]>,
+    ) -> Answer {
+        let mut wire = self.wire();
+        wire.write(head(method, path, headers));
+        wire.write(body);
+        let answer = wire.answer(method);
+        contract::check(method, path, &answer);
+        answer
+    }
+
+    pub fn wire(&self) -> Wire {
+        Wire::connect(self.address)
+    }
+
+    pub fn signal(&self, name: &str) {
+        let done = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(done.success());
+    }
+
+    /// Waits for its end: its exit status and everything it has logged.
+    pub fn ended(mut self) -> (ExitStatus, String) {
+        loop {
+            match self.lines.get_mut().unwrap().recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    self.log += &line;
+                    self.log.push('\n');
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it goes on:\n{}", self.log),
+            }
+        }
+        let status = self.child.wait().unwrap();
+        (status, std::mem::take(&mut self.log))
+    }
+
+    /// Stops it and answers with everything that it has logged.
+    pub fn stopped(self) -> String {
+        self.signal("TERM");
+        let (status, log) = self.ended();
+        assert!(status.success(), "{status}\n{log}");
+        log
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // One that has ended needs neither.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
