@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 
-use program::{Room, interrupt, lines, stderr};
+use program::{Room, lines, signal, stderr};
 use sentiment::sentiment::sigmoid;
 use serde_json::{Value, json};
 use small::{ENGLISH, KOREAN, LOGIT, TEMPERATURE};
@@ -198,7 +198,7 @@ fn an_interrupt_leaves_no_half_file() {
     let mut input = child.stdin.take().unwrap();
     // More than pipe and buffers hold: once it is all taken, the file is open.
     input.write_all(&b"good\n".repeat(100_000)).unwrap();
-    interrupt(child.id());
+    signal(child.id(), "INT");
     let output = child.wait_with_output().unwrap();
     drop(input);
     assert_eq!(output.status.code(), Some(1));

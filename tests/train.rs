@@ -8,7 +8,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use program::{Room, interrupt, stderr};
+use program::{Room, signal, stderr};
 use sentiment::bundle::Bundle;
 use sentiment::sentiment::sigmoid;
 
@@ -252,7 +252,7 @@ fn interrupted(room: &Room, args: &[&str]) -> Output {
         line.clear();
         assert_ne!(lines.read_line(&mut line).unwrap(), 0, "it ended early");
     }
-    interrupt(child.id());
+    signal(child.id(), "INT");
     let mut rest = Vec::new();
     lines.read_to_end(&mut rest).unwrap();
     Output {

@@ -66,13 +66,7 @@ fn alone_in_a_batch_and_on_the_command_line_a_text_has_the_same_answer() {
     let backwards = server.post(&json!({"reviews": backwards})).json();
     let lines = server
         .room()
-        .run(&["predict", "--device", "cpu"], &texts.join("\n"));
-    assert!(lines.status.success());
-    let lines: Vec<Value> = String::from_utf8(lines.stdout)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+        .answers(&["predict", "--device", "cpu"], &texts.join("\n"));
     assert_eq!(lines.len(), texts.len());
     for (at, text) in texts.iter().enumerate() {
         assert!(alone[at].get("label").is_some(), "{text}: {}", alone[at]);

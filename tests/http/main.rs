@@ -8,6 +8,8 @@ mod malformed;
 mod metrics;
 mod models;
 mod operations;
+#[path = "../program/mod.rs"]
+mod program;
 mod sentiment;
 mod server;
 mod shutdown;

@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::server::{Room, Server};
+use crate::program::Room;
+use crate::server::Server;
 use crate::small::{ENGLISH, KOREAN};
 
 /// The English model is damaged.

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use sentiment::sentiment::sigmoid;
 
-use crate::server::{Room, Server};
+use crate::program::Room;
+use crate::server::Server;
 use crate::small::{ENGLISH, KOREAN, LOGIT, Small, TEMPERATURE};
 
 /// A model that knows words without letters.

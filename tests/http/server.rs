@@ -2,8 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
@@ -13,38 +12,21 @@ use flate2::write::GzEncoder;
 use serde_json::Value;
 
 use crate::contract;
+use crate::program::{Room, signal};
 use crate::small::{ENGLISH, KOREAN, Small};
 use crate::wire::{Answer, Wire, head};
 
 /// Only so that a server that hangs fails its test instead of stopping it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A folder with models.
-pub struct Room(tempfile::TempDir);
-
 impl Room {
     pub fn of(models: &[Small]) -> Self {
-        let room = Self(tempfile::tempdir().unwrap());
+        let room = Self::new();
         std::fs::create_dir(room.path("models")).unwrap();
         for model in models {
             model.publish(&room.path("models"));
         }
         room
-    }
-
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sentiment"));
-        command.args(args).current_dir(self.0.path());
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("SENTIMENT_") {
-                command.env_remove(name);
-            }
-        }
-        command
     }
 
     pub fn serve(&self, flags: &[&str]) -> Command {
@@ -53,24 +35,6 @@ impl Room {
         // As a variable, which a flag may override.
         command.env("SENTIMENT_THREADS", "1");
         command
-    }
-
-    /// Runs a command that ends by itself.
-    pub fn run(&self, args: &[&str], input: &str) -> Output {
-        let mut child = self
-            .command(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(input.as_bytes())
-            .unwrap();
-        child.wait_with_output().unwrap()
     }
 }
 
@@ -219,11 +183,7 @@ impl Server {
     }
 
     pub fn signal(&self, name: &str) {
-        let done = Command::new("kill")
-            .args([&format!("-{name}"), &self.child.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(done.success());
+        signal(self.child.id(), name);
     }
 
     /// Waits for its end: its exit status and everything it has logged.

@@ -3,13 +3,14 @@
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
-use crate::server::{Room, Server};
+use crate::program::{Room, stderr};
+use crate::server::Server;
 use crate::small::{ENGLISH, KOREAN, Small};
 
 /// The line that a server ends with that cannot start.
 fn refusal(command: &mut Command) -> String {
     let output = command.stdout(Stdio::piped()).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
+    let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     let errors: Vec<&str> = said
         .lines()
@@ -33,22 +34,22 @@ fn two_models_that_claim_a_language_stop_the_start() {
         assert!(line.contains(part), "{line}");
     }
     // Also when one of them is damaged: it claims what it claims.
-    std::fs::write(room.path("models/other/1/model.onnx"), "").unwrap();
+    room.write("models/other/1/model.onnx", "");
     assert!(refusal(&mut room.serve(&[])).contains("\"other\""));
 }
 
 #[test]
 fn a_missing_runtime_is_one_clear_line() {
     let room = Room::of(&[ENGLISH]);
-    let nowhere = room.path("libonnxruntime.so");
+    let library = room.path("libonnxruntime.so");
     let mut command = room.serve(&[]);
-    let line = refusal(command.env("ORT_DYLIB_PATH", &nowhere));
+    let line = refusal(command.env("ORT_DYLIB_PATH", &library));
     assert!(
         line.contains("ONNX Runtime") && line.contains("ORT_DYLIB_PATH"),
         "{line}"
     );
-    std::fs::write(&nowhere, "not a library").unwrap();
-    let line = refusal(command.env("ORT_DYLIB_PATH", &nowhere));
+    room.write("libonnxruntime.so", "not a library");
+    let line = refusal(command.env("ORT_DYLIB_PATH", &library));
     assert!(line.contains("libonnxruntime.so"), "{line}");
 }
 
@@ -93,7 +94,7 @@ fn a_wrong_flag_is_wrong_usage() {
     ] {
         let output = room.serve(flags).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{flags:?}");
-        let said = String::from_utf8(output.stderr).unwrap();
+        let said = stderr(&output);
         assert!(said.contains(flags[0]), "{said}");
     }
 }

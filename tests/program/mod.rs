@@ -73,10 +73,10 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// Ctrl-C.
-pub fn interrupt(process: u32) {
+/// `INT`, which is Ctrl-C, `TERM`, ...
+pub fn signal(process: u32, name: &str) {
     let sent = Command::new("kill")
-        .args(["-INT", &process.to_string()])
+        .args([format!("-{name}"), process.to_string()])
         .status()
         .unwrap();
     assert!(sent.success());
