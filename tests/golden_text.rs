@@ -9,7 +9,7 @@ use sentiment::text::lower::lower;
 use sentiment::text::matrix::Mode;
 use sentiment::text::pad::{Item, PadArguments, pad_sequences};
 use sentiment::text::split::text_to_word_sequence;
-use sentiment::text::tokenizer::Document;
+use sentiment::text::tokenizer::{Dictionary, Document};
 use sentiment::text::{
     CleanRule, Encoder, EncoderSpec, Encoding, Level, Moment, PaddingSpec, Side, TextError,
     TextSpec, Tokenizer, TokenizerConfig, TokenizerSpec, clean,
@@ -109,7 +109,7 @@ fn fitted(case: &Value) -> Result<Tokenizer, TextError> {
     Ok(tokenizer)
 }
 
-fn map<K: ToString, V: serde::Serialize>(map: &indexmap::IndexMap<K, V>) -> Value {
+fn map<K: ToString, V: serde::Serialize>(map: &Dictionary<K, V>) -> Value {
     Value::Object(map.iter().map(|(k, v)| (k.to_string(), json!(v))).collect())
 }
 

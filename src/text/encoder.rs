@@ -3,17 +3,14 @@
 //! It answers what [`Tokenizer`] (and [`ImdbArguments::encode_text`]) answer; the golden tests hold the two together. Every
 //! id it gives out is in `0..rows`.
 
-use std::cell::RefCell;
 use std::sync::Arc;
-
-use hashbrown::HashMap;
 
 use super::clean::clean;
 use super::error::TextError;
 use super::imdb::ImdbArguments;
-use super::lower::lower_into;
 use super::spec::{EncoderSpec, Encoding, Moment, Side};
 use super::tokenizer::{Document, Tokenizer, TokenizerConfig};
+use super::vocabulary::{CUT, Vocabulary};
 
 /// Why there is no encoder.
 #[derive(Debug, thiserror::Error)]
@@ -86,29 +83,6 @@ struct Inner {
     /// What stands for unknown and cut tokens; without it they are left out.
     oov: Option<i64>,
     rows: usize,
-}
-
-#[derive(Debug)]
-enum Vocabulary {
-    /// Words between ASCII separators.
-    Words {
-        ids: HashMap<Box<str>, i64>,
-        separators: [bool; 128],
-    },
-    /// Words after any other rule, found by [`Tokenizer::tokens`].
-    OddWords { ids: HashMap<Box<str>, i64> },
-    /// Characters: ids by code point where that is small, [`CUT`] where there is none, and the rest.
-    Characters {
-        low: Vec<i64>,
-        high: HashMap<char, i64>,
-    },
-}
-
-/// Stands for a token that has no id of its own.
-const CUT: i64 = -1;
-
-thread_local! {
-    static LOWERED: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
 impl Encoder {
@@ -229,7 +203,7 @@ impl Encoder {
                 });
             }
         }
-        let vocabulary = Vocabulary::new(&tokenizer.config, words());
+        let vocabulary = Vocabulary::new(&tokenizer, words());
         let rows = usize::try_from(rows).map_err(|_| EncoderError::Empty)?;
         Ok(Self(Arc::new(Inner {
             vocabulary,
@@ -266,12 +240,23 @@ impl Encoder {
         let inner = &*self.0;
         ids.clear();
         ids.extend(inner.start);
-        let mut encoded = Encoded::default();
-        inner.each_token(&clean(rules(&inner.spec, moment), text), |_, id| {
-            encoded.total += 1;
-            encoded.unknown += usize::from(id == CUT);
-            ids.extend(if id == CUT { inner.oov } else { Some(id) });
-        });
+        let first = ids.len();
+        let text = clean(rules(&inner.spec, moment), text);
+        inner.vocabulary.append(&inner.tokenizer, &text, ids);
+        let tokens = &mut ids[first..];
+        let mut encoded = Encoded {
+            total: tokens.len(),
+            unknown: tokens.iter().filter(|id| **id == CUT).count(),
+            ..Encoded::default()
+        };
+        match inner.oov {
+            Some(oov) => {
+                for id in tokens {
+                    *id = if *id == CUT { oov } else { *id };
+                }
+            }
+            None => ids.retain(|id| *id != CUT),
+        }
         let maxlen = inner.spec.padding.maxlen;
         let mut kept_start = inner.start.is_some();
         if ids.len() > maxlen {
@@ -309,13 +294,16 @@ impl Encoder {
     pub fn trace(&self, text: &str, moment: Moment) -> Trace {
         let inner = &*self.0;
         let cleaned = clean(rules(&inner.spec, moment), text).into_owned();
-        let mut tokens = Vec::new();
-        inner.each_token(&cleaned, |token, id| {
-            tokens.push((
-                token.to_owned(),
-                if id == CUT { inner.oov } else { Some(id) },
-            ));
+        let mut known = Vec::new();
+        inner
+            .vocabulary
+            .append(&inner.tokenizer, &cleaned, &mut known);
+        let known = known.into_iter().map(|id| match id {
+            CUT => inner.oov,
+            id => Some(id),
         });
+        let names = inner.tokenizer.tokens(Document::Text(&cleaned));
+        let tokens = names.into_iter().flatten().zip(known).collect();
         let mut ids = Vec::new();
         let encoded = self.encode(text, moment, &mut ids);
         Trace {
@@ -323,92 +311,6 @@ impl Encoder {
             tokens,
             ids,
             encoded,
-        }
-    }
-}
-
-impl Inner {
-    /// Calls `found` for each token of a cleaned text with its id or [`CUT`].
-    fn each_token(&self, text: &str, mut found: impl FnMut(&str, i64)) {
-        if let Vocabulary::OddWords { ids } = &self.vocabulary {
-            let tokens = self
-                .tokenizer
-                .tokens(Document::Text(text))
-                .expect("the separator is not empty");
-            tokens
-                .iter()
-                .for_each(|token| found(token, ids.get(token.as_str()).copied().unwrap_or(CUT)));
-            return;
-        }
-        LOWERED.with_borrow_mut(|lowered| {
-            let text = if self.tokenizer.config.lower {
-                lowered.clear();
-                lower_into(text, lowered);
-                &**lowered
-            } else {
-                text
-            };
-            self.vocabulary.each(text, found);
-        });
-    }
-}
-
-impl Vocabulary {
-    fn new<'a>(config: &TokenizerConfig, words: impl Iterator<Item = (&'a str, i64)>) -> Self {
-        if config.char_level {
-            let mut low = vec![CUT; 0x1_0000];
-            let mut high = HashMap::new();
-            for (token, id) in words {
-                let mut characters = token.chars();
-                let (Some(c), None) = (characters.next(), characters.next()) else {
-                    continue;
-                };
-                match low.get_mut(c as usize) {
-                    Some(place) => *place = id,
-                    None => {
-                        high.insert(c, id);
-                    }
-                }
-            }
-            return Self::Characters { low, high };
-        }
-        let ids = words.map(|(token, id)| (token.into(), id)).collect();
-        if config.split.len() != 1 || !config.split.is_ascii() || !config.filters.is_ascii() {
-            return Self::OddWords { ids };
-        }
-        let mut separators = [false; 128];
-        for separator in config.filters.bytes().chain(config.split.bytes()) {
-            separators[usize::from(separator)] = true;
-        }
-        Self::Words { ids, separators }
-    }
-
-    fn each(&self, text: &str, mut found: impl FnMut(&str, i64)) {
-        match self {
-            Self::Words { ids, separators } => {
-                let is_separator =
-                    |byte: u8| separators.get(usize::from(byte)).copied().unwrap_or(false);
-                let mut start = 0;
-                for (end, byte) in text.bytes().chain([b' ']).enumerate() {
-                    if end == text.len() || is_separator(byte) {
-                        if end > start {
-                            let token = &text[start..end];
-                            found(token, ids.get(token).copied().unwrap_or(CUT));
-                        }
-                        start = end + 1;
-                    }
-                }
-            }
-            Self::Characters { low, high } => {
-                for (at, c) in text.char_indices() {
-                    let id = match low.get(c as usize) {
-                        Some(id) => *id,
-                        None => high.get(&c).copied().unwrap_or(CUT),
-                    };
-                    found(&text[at..at + c.len_utf8()], id);
-                }
-            }
-            Self::OddWords { .. } => unreachable!("the tokenizer splits these"),
         }
     }
 }

@@ -2,11 +2,10 @@
 
 use std::fmt::Write as _;
 
-use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use super::error::TextError;
-use super::tokenizer::{Tokenizer, TokenizerConfig};
+use super::tokenizer::{Dictionary, Tokenizer, TokenizerConfig};
 
 impl Tokenizer {
     /// `to_json()`.
@@ -144,7 +143,7 @@ fn dictionary<K: std::hash::Hash + Eq, V>(
     name: &str,
     key: impl Fn(&str) -> Result<K, TextError>,
     value: impl Fn(&Value) -> Option<V>,
-) -> Result<IndexMap<K, V>, TextError> {
+) -> Result<Dictionary<K, V>, TextError> {
     let text = match config.remove(name) {
         Some(Value::String(text)) => text,
         Some(_) => {
@@ -175,7 +174,7 @@ fn id(key: &str) -> Result<i64, TextError> {
 }
 
 fn object<K, V>(
-    map: &IndexMap<K, V>,
+    map: &Dictionary<K, V>,
     key: impl Fn(&K) -> String,
     value: impl Fn(&V) -> String,
 ) -> String {

@@ -86,13 +86,21 @@ pub fn lower_into(text: &str, out: &mut String) {
         out.push_str(&rest.to_lowercase());
         return;
     }
-    for c in text.chars() {
-        match c {
-            '\0'..='\x7f' => out.push(c.to_ascii_lowercase()),
-            'ᄀ'..='ᇿ' | '\u{3131}'..='\u{318e}' | '가'..='힣' => out.push(c),
-            _ if is_later(c) => out.push(c),
-            _ => out.extend(c.to_lowercase()),
+    let mut rest = text;
+    while !rest.is_empty() {
+        let ascii = rest.bytes().position(|b| !b.is_ascii());
+        let (run, odd) = rest.split_at(ascii.unwrap_or(rest.len()));
+        let start = out.len();
+        out.push_str(run);
+        out[start..].make_ascii_lowercase();
+        let mut odd = odd.chars();
+        match odd.next() {
+            None => {}
+            Some(c @ ('ᄀ'..='ᇿ' | '\u{3131}'..='\u{318e}' | '가'..='힣')) => out.push(c),
+            Some(c) if is_later(c) => out.push(c),
+            Some(c) => out.extend(c.to_lowercase()),
         }
+        rest = odd.as_str();
     }
 }
 

@@ -3,6 +3,7 @@
 //! What Keras's legacy `Tokenizer`, `text_to_word_sequence` and `pad_sequences` answer, these answer, to the last id:
 //! [`Tokenizer`] is Keras's class whole, [`Encoder`] is the fast path that models use.
 
+mod characters;
 pub mod clean;
 pub mod encoder;
 pub mod error;
@@ -14,6 +15,8 @@ pub mod pad;
 pub mod spec;
 pub mod split;
 pub mod tokenizer;
+mod vocabulary;
+mod words;
 
 pub use encoder::{Encoded, Encoder, EncoderError};
 pub use error::TextError;

@@ -1,11 +1,15 @@
 //! Keras's legacy `Tokenizer` (`keras.preprocessing.text`, 2.15), whole.
 
+use hashbrown::DefaultHashBuilder;
 use indexmap::IndexMap;
 
 use super::error::TextError;
-use super::lower::lower;
+use super::lower::{lower, lower_into};
 use super::spec::{Level, TokenizerSpec};
-use super::split::text_to_word_sequence;
+use super::split::Splitter;
+
+/// A Python dictionary: it keeps the order in which keys came.
+pub type Dictionary<K, V> = IndexMap<K, V, DefaultHashBuilder>;
 
 /// The constructor's arguments.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,15 +64,15 @@ pub struct Tokenizer {
     /// Documents fitted so far.
     pub document_count: u64,
     /// How often each token was seen, in order of first appearance.
-    pub word_counts: IndexMap<String, u64>,
+    pub word_counts: Dictionary<String, u64>,
     /// In how many documents each token was seen.
-    pub word_docs: IndexMap<String, u64>,
+    pub word_docs: Dictionary<String, u64>,
     /// In how many documents each id was seen.
-    pub index_docs: IndexMap<i64, u64>,
+    pub index_docs: Dictionary<i64, u64>,
     /// Ids by token.
-    pub word_index: IndexMap<String, i64>,
+    pub word_index: Dictionary<String, i64>,
     /// Tokens by id.
-    pub index_word: IndexMap<i64, String>,
+    pub index_word: Dictionary<i64, String>,
     /// Whether it came from JSON: its dictionaries then have no default, and what is new is a `KeyError`.
     pub(super) loaded: bool,
 }
@@ -87,24 +91,51 @@ impl Tokenizer {
     /// # Errors
     /// `ValueError` for an empty separator.
     pub fn tokens(&self, document: Document<'_>) -> Result<Vec<String>, TextError> {
+        let mut tokens = Vec::new();
+        self.tokens_of([document].into_iter(), |_, token| {
+            tokens.push(token.to_owned())
+        })?;
+        Ok(tokens)
+    }
+
+    /// Calls `found` with each token of each document and with the document's place.
+    fn tokens_of<'a>(
+        &self,
+        documents: impl Iterator<Item = Document<'a>>,
+        mut found: impl FnMut(usize, &str),
+    ) -> Result<(), TextError> {
         let config = &self.config;
-        match document {
-            Document::Tokens(tokens) if config.lower => {
-                Ok(tokens.iter().map(|token| lower(token)).collect())
-            }
-            Document::Tokens(tokens) => Ok(tokens.to_vec()),
-            Document::Text(text) if config.char_level => {
-                let text = if config.lower {
-                    lower(text)
-                } else {
-                    text.to_owned()
-                };
-                Ok(text.chars().map(String::from).collect())
-            }
-            Document::Text(text) => {
-                text_to_word_sequence(text, &config.filters, config.lower, &config.split)
+        let splitter = Splitter::new(&config.filters, &config.split);
+        let mut lowered = String::new();
+        for (at, document) in documents.enumerate() {
+            let text = match document {
+                Document::Tokens(tokens) if config.lower => {
+                    tokens.iter().for_each(|token| found(at, &lower(token)));
+                    continue;
+                }
+                Document::Tokens(tokens) => {
+                    tokens.iter().for_each(|token| found(at, token));
+                    continue;
+                }
+                Document::Text(text) if config.lower => {
+                    lowered.clear();
+                    lower_into(text, &mut lowered);
+                    &lowered
+                }
+                Document::Text(text) => text,
+            };
+            if config.char_level {
+                let mut buffer = [0; 4];
+                text.chars()
+                    .for_each(|c| found(at, c.encode_utf8(&mut buffer)));
+            } else {
+                splitter
+                    .as_ref()
+                    .map_err(Clone::clone)?
+                    .each(text, |word| found(at, word));
             }
         }
+        Ok(())
     }
 
     /// `fit_on_texts`; may be called again with more.
@@ -115,26 +146,36 @@ impl Tokenizer {
         &mut self,
         documents: impl IntoIterator<Item = Document<'a>>,
     ) -> Result<(), TextError> {
-        for document in documents {
-            self.document_count += 1;
-            let tokens = self.tokens(document)?;
-            let mut seen = indexmap::IndexSet::new();
-            for token in &tokens {
-                match self.word_counts.get_mut(token) {
-                    Some(count) => *count += 1,
-                    None => {
-                        self.word_counts.insert(token.clone(), 1);
-                    }
+        let mut word_counts = std::mem::take(&mut self.word_counts);
+        // By the place of the token in `word_counts`: the documents that have it, and the last one.
+        let mut seen: Vec<(u64, usize)> = vec![(0, 0); word_counts.len()];
+        let mut count = 0;
+        let documents = documents.into_iter().inspect(|_| count += 1);
+        let outcome = self.tokens_of(documents, |document, token| {
+            let place = match word_counts.get_full_mut(token) {
+                Some((place, _, count)) => {
+                    *count += 1;
+                    place
                 }
-                seen.insert(token.as_str());
+                None => {
+                    seen.push((0, 0));
+                    word_counts.insert_full(token.to_owned(), 1).0
+                }
+            };
+            let (documents, last) = &mut seen[place];
+            if *last != document + 1 {
+                (*documents, *last) = (*documents + 1, document + 1);
             }
-            for token in seen {
-                match self.word_docs.get_mut(token) {
-                    Some(count) => *count += 1,
-                    None if self.loaded => return Err(TextError::Key(token.to_owned())),
-                    None => {
-                        self.word_docs.insert(token.to_owned(), 1);
-                    }
+        });
+        self.word_counts = word_counts;
+        self.document_count += count;
+        outcome?;
+        for (token, (documents, _)) in self.word_counts.keys().zip(seen).filter(|(_, s)| s.0 > 0) {
+            match self.word_docs.get_mut(token) {
+                Some(count) => *count += documents,
+                None if self.loaded => return Err(TextError::Key(token.to_owned())),
+                None => {
+                    self.word_docs.insert(token.to_owned(), documents);
                 }
             }
         }
