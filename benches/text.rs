@@ -211,7 +211,7 @@ fn english(count: usize) -> Vec<String> {
             word
         })
         .collect();
-    let zipf = Zipf::new(words.len(), 1.0);
+    let zipf = Zipf::new(words.len(), 1.15);
     let text = |noise: &mut ChaCha8Rng| {
         let mut text = String::new();
         let mut first = true;

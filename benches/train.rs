@@ -1,4 +1,6 @@
-//! Times optimiser steps on random full-length rows: `cargo bench --bench train`.
+//! Times optimiser steps on random full-length rows: `cargo bench --bench train`, or beside Keras by `make bench`.
+//!
+//! With `imdb` or `naver` it times that network with batches of 32 and prints the seconds for 100 steps alone.
 
 use std::time::Instant;
 
@@ -9,6 +11,7 @@ use sentiment::train::network::Network;
 use sentiment::train::step::{Stepper, Target};
 
 struct Case {
+    key: &'static str,
     name: &'static str,
     rows: usize,
     embedding: usize,
@@ -18,18 +21,25 @@ struct Case {
 fn main() {
     let cases = [
         Case {
+            key: "imdb",
             name: "imdb 10000x32, lstm 64, lstm 32, T=350",
             rows: 10_000,
             embedding: 32,
             maxlen: 350,
         },
         Case {
+            key: "naver",
             name: "naver 2500x16, lstm 64, lstm 32, T=100",
             rows: 2_500,
             embedding: 16,
             maxlen: 100,
         },
     ];
+    let key = std::env::args().skip(1).find(|a| !a.starts_with("--"));
+    if let Some(case) = cases.iter().find(|case| Some(case.key) == key.as_deref()) {
+        println!("{}", time(case, 32));
+        return;
+    }
     for case in cases {
         for batch in [32, 128] {
             let seconds = time(&case, batch);
