@@ -180,9 +180,7 @@ fn block<V: Vector, const ROWS: usize, const WIDE: usize>(
 }
 
 /// `out[j, i] = a[i, j]` for `a` `[rows, columns]`, row-major.
-pub fn transpose<R: Real>(a: &[R], rows: usize, columns: usize, out: &mut Vec<R>) {
-    out.clear();
-    out.resize(rows * columns, R::ZERO);
+pub fn transpose<R: Real>(a: &[R], rows: usize, columns: usize, out: &mut [R]) {
     for (i, line) in a.chunks_exact(columns).enumerate() {
         for (j, value) in line.iter().enumerate() {
             out[j * rows + i] = *value;
@@ -191,10 +189,16 @@ pub fn transpose<R: Real>(a: &[R], rows: usize, columns: usize, out: &mut Vec<R>
 }
 
 /// Adds each row of `a` `[.., out.len()]` to `out`.
-pub fn add_rows<R: Real>(out: &mut [R], a: &[R]) {
-    for line in a.chunks_exact(out.len()) {
-        for (sum, value) in out.iter_mut().zip(line) {
-            *sum += *value;
+#[inline(always)]
+pub fn add_rows<V: Vector>(token: V::Token, out: &mut [V::Item], a: &[V::Item]) {
+    let columns = out.len();
+    let mut j = 0;
+    while j < columns {
+        let mut sum = V::load(token, &out[j..]);
+        for line in a.chunks_exact(columns) {
+            sum = sum.add(token, V::load(token, &line[j..]));
         }
+        sum.store(token, &mut out[j..]);
+        j += V::LANES;
     }
 }

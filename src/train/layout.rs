@@ -3,6 +3,8 @@
 //! Rows are sorted by length, longest first, so the rows still running at step `t` are a prefix, and every step of every
 //! row has one position: `offset[t] + rank`. Rows of one length (unmasked networks) are the plain `[time, batch]` matrix.
 
+use std::ops::Range;
+
 /// The positions of a shard's rows.
 #[derive(Clone, Debug, Default)]
 pub struct Layout {
@@ -51,6 +53,27 @@ impl Layout {
                 self.ids[self.offsets[step] + rank] = *id;
             }
         }
+    }
+
+    /// The steps in order, as many together as have `positions` or, the last of them, take it past that.
+    pub fn chunks(&self, positions: usize) -> impl DoubleEndedIterator<Item = Range<usize>> {
+        let mut chunks = Vec::new();
+        let mut start = 0;
+        for step in 1..=self.steps() {
+            if step == self.steps() || self.offsets[step] - self.offsets[start] >= positions {
+                chunks.push(start..step);
+                start = step;
+            }
+        }
+        chunks.into_iter()
+    }
+
+    /// The most positions that one of [`Layout::chunks`] has.
+    pub fn longest(&self, positions: usize) -> usize {
+        let sizes = self
+            .chunks(positions)
+            .map(|steps| self.offsets[steps.end] - self.offsets[steps.start]);
+        sizes.max().unwrap_or(0)
     }
 
     /// The number of rows.

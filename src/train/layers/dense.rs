@@ -2,7 +2,7 @@
 
 use super::{Backward, Context, Operation, Saved, zeroed};
 use crate::recipe::Activation;
-use crate::train::kernel::{View, add_rows, product};
+use crate::train::kernel::{View, product};
 use crate::train::real::Real;
 
 /// Keras's `Dense`.
@@ -52,7 +52,11 @@ impl<R: Real> Operation<R> for Dense {
             false,
         );
         zeroed(bias, self.units);
-        add_rows(bias, pass.output_gradient);
+        for row in pass.output_gradient.chunks_exact(self.units) {
+            for (sum, value) in bias.iter_mut().zip(row) {
+                *sum += *value;
+            }
+        }
         zeroed(pass.input_gradient, pass.input.len());
         let kernel = View::new(context.weight(0), self.inputs, self.units);
         product(pass.input_gradient, gradient, kernel.transposed(), false);

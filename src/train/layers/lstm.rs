@@ -3,11 +3,16 @@
 //! One product makes all inputs' share of the gates, one small product a step adds the state's; the gradients by the
 //! weights are one product each over all steps.
 
-use super::{Backward, Context, Operation, Saved, zeroed};
+use std::ops::Range;
+
+use super::{Backward, Context, Operation, Saved, sized, zeroed};
 use crate::train::kernel::{Size, View, add_product, add_rows, product, transpose};
 use crate::train::layout::Layout;
 use crate::train::real::Real;
 use crate::train::vector::{Kernel, Vector};
+
+/// Positions that are computed together: their gates stay in the cache from one product to the next.
+const CHUNK: usize = 256;
 
 /// Keras's `LSTM` with its default activations.
 pub struct Lstm {
@@ -30,30 +35,35 @@ impl<R: Real> Operation<R> for Lstm {
         let (layout, units) = (context.layout, self.units);
         let positions = layout.positions();
         let [gates, cells, squashed, hidden, _] = &mut saved.values;
-        gates.clear();
-        for _ in 0..positions {
-            gates.extend_from_slice(context.weight(2)); // [positions, 4 units]
+        sized(gates, positions * 4 * units);
+        for buffer in [&mut *cells, &mut *squashed, &mut *hidden] {
+            sized(buffer, positions * units); // [positions, units]
         }
         let kernel = View::new(context.weight(0), self.inputs, 4 * units);
-        product(
-            gates,
-            View::new(input, positions, self.inputs),
-            kernel,
-            true,
-        );
-        for buffer in [&mut *cells, &mut *squashed, &mut *hidden] {
-            zeroed(buffer, positions * units); // [positions, units]
+        for steps in layout.chunks(CHUNK) {
+            let at = layout.offsets[steps.start]..layout.offsets[steps.end];
+            product(
+                &mut gates[4 * units * at.start..4 * units * at.end],
+                View::new(
+                    &input[self.inputs * at.start..self.inputs * at.end],
+                    at.len(),
+                    self.inputs,
+                ),
+                kernel,
+                false,
+            );
+            R::vectorised(Steps {
+                layout,
+                steps,
+                units,
+                recurrent: context.weight(1), // [units, 4 units]
+                bias: context.weight(2),
+                gates,
+                cells,
+                squashed,
+                hidden,
+            });
         }
-        let recurrent = context.weight(1); // [units, 4 units]
-        R::vectorised(Steps {
-            layout,
-            units,
-            recurrent,
-            gates,
-            cells,
-            squashed,
-            hidden,
-        });
         output.clear();
         if self.return_sequences {
             output.extend_from_slice(hidden);
@@ -80,64 +90,103 @@ impl<R: Real> Operation<R> for Lstm {
             spread = all;
             &spread
         };
-        transpose(context.weight(1), units, 4 * units, scratch); // [4 units, units]
+        let (turned, shifted) = split(scratch, 4 * units * units, layout.longest(CHUNK) * units);
+        transpose(context.weight(1), units, 4 * units, turned); // [4 units, units]
         let state = &mut vec![R::ZERO; layout.rows() * units];
         let cell = &mut vec![R::ZERO; layout.rows() * units];
-        R::vectorised(StepsBack {
-            layout,
-            units,
-            recurrent: scratch,
-            from_above,
-            gates,
-            cells,
-            squashed,
-            state,
-            cell,
-        });
-        // From here `gates` holds the gradient by the gates' inputs.
-        let gradient = View::new(gates, positions, 4 * units);
-        let [kernel, recurrent, bias] = pass.weight_gradients else {
+        let [by_kernel, by_recurrent, by_bias] = pass.weight_gradients else {
             unreachable!("an lstm has three weights")
         };
-        zeroed(kernel, self.inputs * 4 * units);
-        product(
-            kernel,
-            View::new(pass.input, positions, self.inputs).transposed(),
-            gradient,
-            false,
-        );
-        zeroed(bias, 4 * units);
-        add_rows(bias, gates);
-        zeroed(recurrent, units * 4 * units);
-        let later = positions - layout.rows();
-        if later > 0 {
-            // The state before each step but the first, at that step's position.
-            scratch.clear();
-            for step in 1..layout.steps() {
-                let before = layout.offsets[step - 1] * units;
-                scratch.extend_from_slice(&hidden[before..before + layout.running[step] * units]);
-            }
-            let gradient = View::new(&gates[layout.rows() * 4 * units..], later, 4 * units);
+        zeroed(by_kernel, self.inputs * 4 * units);
+        zeroed(by_recurrent, units * 4 * units);
+        zeroed(by_bias, 4 * units);
+        sized(pass.input_gradient, pass.input.len());
+        let kernel = View::new(context.weight(0), self.inputs, 4 * units);
+        for steps in layout.chunks(CHUNK).rev() {
+            R::vectorised(StepsBack {
+                layout,
+                steps: steps.clone(),
+                units,
+                recurrent: turned,
+                from_above,
+                gates,
+                cells,
+                squashed,
+                state,
+                cell,
+                bias: by_bias,
+            });
+            // From here these steps of `gates` hold the gradient by the gates' inputs.
+            let at = layout.offsets[steps.start]..layout.offsets[steps.end];
+            let inputs = self.inputs * at.start..self.inputs * at.end;
+            let gradient = View::new(
+                &gates[4 * units * at.start..4 * units * at.end],
+                at.len(),
+                4 * units,
+            );
+            let input = View::new(&pass.input[inputs.clone()], at.len(), self.inputs);
+            product(by_kernel, input.transposed(), gradient, true);
             product(
-                recurrent,
-                View::new(scratch, later, units).transposed(),
+                &mut pass.input_gradient[inputs],
                 gradient,
+                kernel.transposed(),
                 false,
             );
+            let later = steps.start.max(1)..steps.end;
+            let from = layout.offsets[later.start.min(later.end)];
+            let count = at.end - from;
+            if count > 0 {
+                let before = before(layout, later, hidden, units, shifted);
+                let gradient = View::new(
+                    &gates[4 * units * from..4 * units * at.end],
+                    count,
+                    4 * units,
+                );
+                let before = View::new(&before[..count * units], count, units);
+                product(by_recurrent, before.transposed(), gradient, true);
+            }
         }
-        zeroed(pass.input_gradient, pass.input.len());
-        let kernel = View::new(context.weight(0), self.inputs, 4 * units);
-        product(pass.input_gradient, gradient, kernel.transposed(), false);
     }
 }
 
-/// All steps forward; positions as in [`Layout`].
+/// The state before each position of `steps`, of which none is the first.
+fn before<'a, R: Real>(
+    layout: &Layout,
+    steps: Range<usize>,
+    hidden: &'a [R],
+    units: usize,
+    shifted: &'a mut [R],
+) -> &'a [R] {
+    let first = layout.offsets[steps.start - 1] * units;
+    if layout.running[steps.start - 1] == layout.running[steps.end - 1] {
+        return &hidden[first..];
+    }
+    let mut end = 0;
+    for step in steps {
+        let before = layout.offsets[step - 1] * units;
+        let size = layout.running[step] * units;
+        shifted[end..end + size].copy_from_slice(&hidden[before..before + size]);
+        end += size;
+    }
+    shifted
+}
+
+/// Two buffers of one.
+fn split<R: Real>(buffer: &mut Vec<R>, first: usize, second: usize) -> (&mut [R], &mut [R]) {
+    sized(buffer, first + second);
+    buffer.split_at_mut(first)
+}
+
+/// Some steps forward; positions as in [`Layout`].
 struct Steps<'a, R> {
     layout: &'a Layout,
+    steps: Range<usize>,
     units: usize,
     /// `[units, 4 units]`.
     recurrent: &'a [R],
-    /// `[positions, 4 units]`: in, the inputs' share before activation; out, the activated gates.
+    /// `[4 units]`.
+    bias: &'a [R],
+    /// `[positions, 4 units]`: in, the inputs' share before activation, without the bias; out, the activated gates.
     gates: &'a mut [R],
     cells: &'a mut [R],
     /// tanh of the cells.
@@ -151,7 +200,13 @@ impl<R: Real> Kernel<R> for Steps<'_, R> {
     #[inline(always)]
     fn run<V: Vector<Item = R>>(self, token: V::Token) {
         let Self { layout, units, .. } = self;
-        for step in 0..layout.steps() {
+        let (bias_i, rest) = self.bias.split_at(units);
+        let (bias_f, rest) = rest.split_at(units);
+        let (bias_g, bias_o) = rest.split_at(units);
+        let sum = |gate: &[R], bias: &[R], j: usize| {
+            V::load(token, &gate[j..]).add(token, V::load(token, &bias[j..]))
+        };
+        for step in self.steps {
             let (first, running) = (layout.offsets[step], layout.running[step]);
             let range = first * units..(first + running) * units;
             let gates = &mut self.gates[4 * range.start..4 * range.end];
@@ -185,10 +240,10 @@ impl<R: Real> Kernel<R> for Steps<'_, R> {
                 let squashed = &mut squashed[range];
                 let mut j = 0;
                 while j < units {
-                    let in_gate = V::load(token, &i[j..]).sigmoid(token);
-                    let forget = V::load(token, &f[j..]).sigmoid(token);
-                    let new = V::load(token, &g[j..]).tanh(token);
-                    let out = V::load(token, &o[j..]).sigmoid(token);
+                    let in_gate = sum(i, bias_i, j).sigmoid(token);
+                    let forget = sum(f, bias_f, j).sigmoid(token);
+                    let new = sum(g, bias_g, j).tanh(token);
+                    let out = sum(o, bias_o, j).sigmoid(token);
                     let cell = in_gate.mul(token, new);
                     let cell = match old {
                         Some(old) => forget.mul_add(token, V::load(token, &old[j..]), cell),
@@ -209,9 +264,10 @@ impl<R: Real> Kernel<R> for Steps<'_, R> {
     }
 }
 
-/// All steps backward; turns the gates into the gradients by what went into them.
+/// Some steps backward, last first; turns the gates into the gradients by what went into them.
 struct StepsBack<'a, R> {
     layout: &'a Layout,
+    steps: Range<usize>,
     units: usize,
     /// The recurrent kernel, transposed: `[4 units, units]`.
     recurrent: &'a [R],
@@ -223,6 +279,8 @@ struct StepsBack<'a, R> {
     /// The gradients from the step after, by state and by cell, `[rows, units]`; zero at the start.
     state: &'a mut [R],
     cell: &'a mut [R],
+    /// The sum of the gradients by what went into the gates, `[4 units]`.
+    bias: &'a mut [R],
 }
 
 impl<R: Real> Kernel<R> for StepsBack<'_, R> {
@@ -232,7 +290,7 @@ impl<R: Real> Kernel<R> for StepsBack<'_, R> {
     fn run<V: Vector<Item = R>>(self, token: V::Token) {
         let Self { layout, units, .. } = self;
         let one = V::splat(token, R::ONE);
-        for step in (0..layout.steps()).rev() {
+        for step in self.steps.rev() {
             let (first, running) = (layout.offsets[step], layout.running[step]);
             let before = step.checked_sub(1).map(|step| layout.offsets[step] * units);
             for row in 0..running {
@@ -281,10 +339,11 @@ impl<R: Real> Kernel<R> for StepsBack<'_, R> {
                     j += V::LANES;
                 }
             }
+            let gates = &self.gates[4 * first * units..4 * (first + running) * units];
+            add_rows::<V>(token, self.bias, gates);
             if before.is_some() {
                 let state = &mut self.state[..running * units];
                 state.fill(R::ZERO);
-                let gates = &self.gates[4 * first * units..4 * (first + running) * units];
                 let size = Size {
                     rows: running,
                     k: 4 * units,

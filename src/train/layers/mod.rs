@@ -173,6 +173,11 @@ fn pooling<R: Real>(
     )
 }
 
+/// Makes `buffer` `len` long, to be written whole.
+pub fn sized<R: Real>(buffer: &mut Vec<R>, len: usize) {
+    buffer.resize(len, R::ZERO);
+}
+
 /// Makes `buffer` `len` long and all zero.
 pub fn zeroed<R: Real>(buffer: &mut Vec<R>, len: usize) {
     buffer.clear();
