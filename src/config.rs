@@ -105,7 +105,7 @@ pub struct ServeConfig {
 
     /// What is logged: error, warn, info, debug, trace, or filter directives; `info,access=off` leaves out the line that
     /// each request gets.
-    #[arg(long, default_value = "info", value_parser = log_level)]
+    #[arg(long, default_value = "info,ort=warn", value_parser = log_level)]
     pub log_level: String,
 }
 

@@ -12,6 +12,7 @@ mod operations;
 mod program;
 mod sentiment;
 mod server;
+mod shipped;
 mod shutdown;
 #[path = "../small/mod.rs"]
 mod small;

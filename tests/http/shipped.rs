@@ -1,0 +1,94 @@
+//! The models that come with the program, through the doors that its users have.
+
+use std::path::Path;
+
+use sentiment::bundle::Bundle;
+use sentiment::sentiment::sigmoid;
+use serde_json::{Value, json};
+
+use crate::program::Room;
+use crate::server::Server;
+
+const KOREAN: [(&str, &str); 5] = [
+    ("여기 상품 정말 좋네요! 추천합니다.", "긍정"),
+    ("판매자님... 너무 짱이에요.. 대박나삼", "긍정"),
+    ("ㅁㄴㅇㅈㄴㅇ리뉴쓰기도 귀찮아", "부정"),
+    ("별로에요. 기대했던 것보다 못해요.", "부정"),
+    (
+        "진짜 배송도 늦고 개짜증나네요. 뭐 이런 걸 상품이라고 만듬?",
+        "부정",
+    ),
+];
+
+const ENGLISH: [(&str, &str); 4] = [
+    ("This movie is good.", "positive"),
+    ("This movie is not good.", "negative"),
+    ("The acting was great.", "positive"),
+    ("The acting was not great.", "negative"),
+];
+
+fn models() -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    folder.to_str().unwrap().to_owned()
+}
+
+/// Each text's answer: asked alone, in a batch, and at the prompt.
+fn answers(texts: &[&str]) -> Vec<[Value; 3]> {
+    let models = models();
+    let server = Server::of(Room::new(), &["--models", &models]);
+    let batch = server.post(&json!({"texts": texts})).json();
+    let lines: Vec<String> = texts.iter().map(|text| json!(text).to_string()).collect();
+    server.room().write("texts.jsonl", lines.join("\n"));
+    let args = ["predict", "--models", &models, "--input", "texts.jsonl"];
+    let prompt = server.room().answers(&args, "");
+    assert_eq!(prompt.len(), texts.len());
+    texts
+        .iter()
+        .zip(prompt)
+        .enumerate()
+        .map(|(at, (text, prompt))| {
+            let alone = server.post(&json!({"text": text})).json();
+            [alone, batch["results"][at].clone(), prompt]
+        })
+        .collect()
+}
+
+#[test]
+fn the_courses_five_sentences_are_judged_as_in_the_course() {
+    let texts = KOREAN.map(|(text, _)| text);
+    for (answers, (text, display)) in answers(&texts).iter().zip(KOREAN) {
+        for answer in answers {
+            assert_eq!(answer["display"], display, "{text}: {answer}");
+            assert_eq!(answer["model"], "naver", "{answer}");
+        }
+    }
+}
+
+#[test]
+fn one_not_turns_an_english_sentence_round() {
+    let texts = ENGLISH.map(|(text, _)| text);
+    for (answers, (text, label)) in answers(&texts).iter().zip(ENGLISH) {
+        for answer in answers {
+            assert_eq!(answer["label"], label, "{text}: {answer}");
+            assert_eq!(answer["model"], "imdb", "{answer}");
+        }
+    }
+}
+
+#[test]
+fn every_door_gives_the_ids_and_scores_of_training() {
+    for name in ["imdb", "naver"] {
+        let bundle = Bundle::load(&Path::new(&models()).join(name).join("1")).unwrap();
+        let server = Server::of(Room::new(), &["--models", &models()]);
+        let texts: Vec<&str> = bundle.golden.iter().map(|row| row.text.as_str()).collect();
+        let batch = server.post(&json!({"texts": texts, "model": name})).json();
+        for (at, row) in bundle.golden.iter().enumerate() {
+            let alone = server.post(&json!({"text": row.text, "model": name}));
+            for answer in [&alone.json(), &batch["results"][at]] {
+                assert_eq!(answer["tokens"]["used"], row.ids.len(), "{answer}");
+                let raw = answer["raw_score"].as_f64().unwrap();
+                assert!((raw - sigmoid(row.logit)).abs() < 1e-5, "{answer}");
+            }
+        }
+    }
+}
