@@ -46,7 +46,7 @@ const HEAD: usize = 64 << 10;
 
 /// How long connections are still taken, and idle ones kept, after the signal to stop: long enough to read what had been sent
 /// before it.
-const LINGER: Duration = Duration::from_millis(100);
+const LINGER: Duration = Duration::from_millis(200);
 
 /// Serves until `stop`, then drains.
 pub async fn serve(

@@ -111,15 +111,19 @@ fn a_text_that_is_not_answered_before_the_deadline_says_so() {
 
 #[test]
 fn a_client_that_never_finishes_its_head_is_cut_off() {
-    let server = Server::start(&["--read-timeout", "100ms"]);
-    for beginning in [
+    let server = Server::start(&["--read-timeout", "1s"]);
+    let beginnings = [
         "",
         "P",
         "PRI * HTTP/2.0\r\n",
         "GET /healthz HTTP/1.1\r\nhost: x\r\n",
-    ] {
+    ];
+    let wires = beginnings.map(|beginning| {
         let mut wire = server.wire();
         wire.write(beginning);
+        wire
+    });
+    for (mut wire, beginning) in wires.into_iter().zip(beginnings) {
         assert!(wire.is_closed(), "{beginning:?}");
     }
     assert_eq!(server.get("/healthz").status, 200);
@@ -127,7 +131,7 @@ fn a_client_that_never_finishes_its_head_is_cut_off() {
 
 #[test]
 fn a_client_that_never_finishes_its_body_is_told_and_cut_off() {
-    let server = Server::start(&["--read-timeout", "100ms"]);
+    let server = Server::start(&["--read-timeout", "1s"]);
     let mut wire = server.wire();
     wire.write(head(
         "POST",
@@ -143,7 +147,7 @@ fn a_client_that_never_finishes_its_body_is_told_and_cut_off() {
 
 #[test]
 fn a_connection_serves_many_requests_and_is_closed_once_it_is_idle() {
-    let server = Server::start(&["--idle-timeout", "300ms"]);
+    let server = Server::start(&["--idle-timeout", "1s"]);
     let mut wire = server.wire();
     for _ in 0..3 {
         wire.write(head("GET", "/healthz", &[]));

@@ -32,8 +32,10 @@ impl Room {
     pub fn serve(&self, flags: &[&str]) -> Command {
         let fixed = ["serve", "--listen", "127.0.0.1:0", "--device", "cpu"];
         let mut command = self.command(&[&fixed[..], flags].concat());
-        // As a variable, which a flag may override.
+        // As variables, which flags may override. How busy the machine is should decide nothing.
         command.env("SENTIMENT_THREADS", "1");
+        command.env("SENTIMENT_DEADLINE", "1m");
+        command.env("SENTIMENT_READ_TIMEOUT", "1m");
         command
     }
 }
