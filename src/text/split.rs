@@ -57,7 +57,7 @@ impl<'a> Splitter<'a> {
     }
 
     /// Calls `found` with each word of a text that has its case already.
-    pub(super) fn each(&self, text: &str, mut found: impl FnMut(&str)) {
+    pub(super) fn each(&self, text: &str, found: impl FnMut(&str)) {
         let words = |word: &&str| !word.is_empty();
         match self.single {
             Some(separator) => text
@@ -80,7 +80,7 @@ impl<'a> Splitter<'a> {
                 translated
                     .split(self.separator)
                     .filter(words)
-                    .for_each(|word| found(word));
+                    .for_each(found);
             }
         }
     }
