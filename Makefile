@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build serve test lint bench test-all image onnxruntime clean
+.PHONY: build serve test lint bench golden test-all image onnxruntime clean
 
 CARGO ?= cargo
 LISTEN ?= 127.0.0.1:8080
@@ -36,7 +36,12 @@ onnxruntime:
 bench: onnxruntime
 	@CARGO="$(CARGO)" REVIEWS="$(REVIEWS)" scripts/bench.sh
 
-test-all: test lint image
+# And what needs Keras or Docker.
+test-all: test lint golden image
+
+# Thousands of random texts that Keras answers beside us.
+golden:
+	@CARGO="$(CARGO)" scripts/golden.sh
 
 image:
 	$(DOCKER) build -f docker/Dockerfile -t $(IMAGE) .

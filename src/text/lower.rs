@@ -1,8 +1,8 @@
 //! `str.lower` of Python 3.11, which is Unicode 14's.
 //!
 //! Rust's tables are newer. What was unassigned in Unicode 14 has no lower case there and ends a word, so text is cut at
-//! such characters and the pieces are lower-cased by themselves. (U+0295 and U+1171E changed their class since; they
-//! matter only beside a capital sigma and are left as Rust has them.)
+//! such characters and the pieces are lower-cased by themselves. Two characters changed their class since, which matters
+//! only beside a capital sigma, and others stand in for them there: U+0295 had case, U+1171E was a non-spacing mark.
 
 /// Characters that came after Unicode 14 and that Rust maps, or counts as part of a word when it looks for its end.
 const LATER: [(u32, u32); 48] = [
@@ -56,6 +56,12 @@ const LATER: [(u32, u32); 48] = [
     (0x1e6ee, 0x1e6ff),
 ];
 
+/// A letter that had case, and is its own lower case.
+const CASED: char = '\u{295}';
+
+/// A mark that words go on across.
+const MARK: char = '\u{1171e}';
+
 /// The lower case of `text`, as Python 3.11's `str.lower` has it.
 pub fn lower(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -73,17 +79,24 @@ pub fn lower_into(text: &str, out: &mut String) {
     }
     if text.contains('Σ') {
         // Whether a sigma ends its word is for the whole piece to say.
-        let mut rest = text;
-        while let Some(at) = rest.find(is_later) {
-            out.push_str(&rest[..at].to_lowercase());
-            let later = rest[at..]
-                .chars()
-                .next()
-                .expect("a character was found there");
-            out.push(later);
-            rest = &rest[at + later.len_utf8()..];
+        if text.contains(MARK)
+            && let Some(stand_in) = ('\u{308}'..='\u{344}').find(|mark| !text.contains(*mark))
+        {
+            let lowered = lower(&text.replace(MARK, stand_in.encode_utf8(&mut [0; 4])));
+            out.push_str(&lowered.replace(stand_in, MARK.encode_utf8(&mut [0; 4])));
+            return;
         }
-        out.push_str(&rest.to_lowercase());
+        let mut before = None;
+        for piece in text.split_inclusive(|c| c == CASED || is_later(c)) {
+            let mut inner = piece.chars();
+            let end = inner.next_back().filter(|c| *c == CASED || is_later(*c));
+            let inner = if end.is_some() { inner.as_str() } else { piece };
+            let cased = |end: Option<char>| if end == Some(CASED) { "a" } else { "" };
+            let lowered = [cased(before), inner, cased(end)].concat().to_lowercase();
+            out.push_str(&lowered[cased(before).len()..lowered.len() - cased(end).len()]);
+            out.extend(end);
+            before = end;
+        }
         return;
     }
     let mut rest = text;
@@ -123,5 +136,7 @@ mod tests {
     fn a_sigma_ends_its_word_before_a_character_that_python_does_not_know() {
         assert_eq!(lower("ΑΣ\u{1e030}Α"), "ας\u{1e030}α");
         assert_eq!(lower("ΑΣΑ İ"), "ασα i\u{307}");
+        assert_eq!(lower("ΑΣ\u{295} Σ\u{295}Σ"), "ασ\u{295} σ\u{295}ς");
+        assert_eq!(lower("Α\u{1171e}Σ"), "α\u{1171e}ς");
     }
 }

@@ -6,8 +6,8 @@ use super::error::TextError;
 use super::tokenizer::Tokenizer;
 
 /// What a cell of the matrix says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+#[derive(Clone, Copy)]
+enum Mode {
     /// 1 where the id is there.
     Binary,
     /// How often.
@@ -19,11 +19,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// Reads Keras's name of it.
-    ///
-    /// # Errors
-    /// `ValueError` for any other.
-    pub fn parse(name: &str) -> Result<Self, TextError> {
+    fn parse(name: &str) -> Result<Self, TextError> {
         match name {
             "binary" => Ok(Self::Binary),
             "count" => Ok(Self::Count),
@@ -40,11 +36,12 @@ impl Tokenizer {
     /// `sequences_to_matrix`: `[sequences, num_words]`, or one column more than the word index.
     ///
     /// # Errors
-    /// `ValueError` where there is no width, or no document for tf-idf; `IndexError` for an id too far below zero.
+    /// `ValueError` where there is no width, or no document for tf-idf; `IndexError` for an id too far below zero;
+    /// `TypeError` for a `None`.
     pub fn sequences_to_matrix(
         &self,
-        sequences: &[Vec<i64>],
-        mode: Mode,
+        sequences: &[Vec<Option<i64>>],
+        mode: &str,
     ) -> Result<Array2<f64>, TextError> {
         let width = match self.config.num_words.filter(|n| *n != 0) {
             Some(n) => n,
@@ -55,7 +52,7 @@ impl Tokenizer {
             }
             None => self.word_index.len() as i64 + 1,
         };
-        if mode == Mode::Tfidf && self.document_count == 0 {
+        if mode == "tfidf" && self.document_count == 0 {
             return Err(TextError::Value(
                 "Fit the Tokenizer on some data before using tfidf mode.".into(),
             ));
@@ -65,10 +62,18 @@ impl Tokenizer {
         let mut matrix = Array2::zeros((sequences.len(), columns));
         for (row, sequence) in sequences.iter().enumerate() {
             let mut counts = indexmap::IndexMap::new();
-            for id in sequence.iter().filter(|id| **id < width) {
-                *counts.entry(*id).or_insert(0u64) += 1;
+            for id in sequence {
+                let Some(id) = *id else {
+                    let message = "'>=' not supported between instances of 'NoneType' and 'int'";
+                    return Err(TextError::Type(message.into()));
+                };
+                if id < width {
+                    *counts.entry(id).or_insert(0u64) += 1;
+                }
             }
+            // Keras looks at the mode only when there is something to write.
             for (id, count) in counts {
+                let mode = Mode::parse(mode)?;
                 // A negative id counts from the end of the row, as numpy's do.
                 let column =
                     usize::try_from(if id < 0 { id + width } else { id }).map_err(|_| {

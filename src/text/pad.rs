@@ -100,7 +100,10 @@ pub fn pad_sequences(
             "post" => &sequence[..sequence.len() - over],
             other => return value_error(format!("Truncating type \"{other}\" not understood")),
         };
-        if let Some(odd) = kept.iter().map(shape).find(|shape| *shape != step_shape) {
+        // What is left of nothing has no steps, and so not their shape.
+        let nothing = kept.is_empty().then(Vec::new);
+        let shapes = kept.iter().map(shape).chain(nothing);
+        if let Some(odd) = shapes.into_iter().find(|shape| *shape != step_shape) {
             return value_error(format!(
                 "Shape of sample {} of sequence at position {row} is different from expected shape {}",
                 tuple(&odd),
@@ -116,6 +119,10 @@ pub fn pad_sequences(
             "pre" => maxlen.saturating_sub(kept.len()),
             other => return value_error(format!("Padding type \"{other}\" not understood")),
         };
+        // numpy spreads one step over none of the row's.
+        if kept.len() == 1 && maxlen == 0 {
+            continue;
+        }
         if kept.len() > maxlen {
             return value_error(format!(
                 "could not broadcast input array from shape ({},) into shape (0,)",

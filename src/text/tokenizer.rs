@@ -228,20 +228,45 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// `texts_to_sequences` of one document. The OOV id is given out even where it is past `num_words`, as Keras does.
+    /// `texts_to_sequences` of one document. The OOV id is given out even where it is past `num_words`, as Keras does, and
+    /// so is Python's `None` where there is an OOV token that has no id.
     ///
     /// # Errors
     /// `ValueError` for an empty separator.
-    pub fn text_to_sequence(&self, document: Document<'_>) -> Result<Vec<i64>, TextError> {
+    pub fn text_to_sequence(&self, document: Document<'_>) -> Result<Vec<Option<i64>>, TextError> {
         let oov = self.oov_id();
+        let unknown = self.config.oov_token.as_ref().map(|_| oov);
         let ids = self.tokens(document)?.into_iter().filter_map(|token| {
             match self.word_index.get(&token) {
-                Some(id) if self.is_cut(*id) => oov,
-                Some(id) => Some(*id),
-                None => oov,
+                Some(id) if self.is_cut(*id) => oov.map(Some),
+                Some(id) => Some(Some(*id)),
+                None => unknown,
             }
         });
         Ok(ids.collect())
+    }
+
+    /// `sequences_to_texts` of one sequence.
+    ///
+    /// # Errors
+    /// `KeyError` where the OOV token has no id, or its id has no token.
+    pub fn sequence_to_text(&self, sequence: &[Option<i64>]) -> Result<String, TextError> {
+        let oov = self.oov_id();
+        let token_of = |id: Option<i64>| {
+            let token = id.and_then(|id| self.index_word.get(&id));
+            let missing = || TextError::Key(id.map_or("None".to_owned(), |id| id.to_string()));
+            token.ok_or_else(missing)
+        };
+        let mut words = Vec::with_capacity(sequence.len());
+        for id in sequence {
+            match id.and_then(|id| Some((id, self.index_word.get(&id)?))) {
+                Some((id, word)) if !self.is_cut(id) => words.push(word.as_str()),
+                Some(_) if oov.is_none() => {}
+                None if self.config.oov_token.is_none() => {}
+                _ => words.push(token_of(oov)?),
+            }
+        }
+        Ok(words.join(" "))
     }
 
     /// Forgets the tokens that `num_words` cuts: every text still has the same ids, and the JSON only what it takes.
@@ -256,30 +281,6 @@ impl Tokenizer {
         self.word_counts
             .retain(|token, _| known.contains_key(token));
         self.word_docs.retain(|token, _| known.contains_key(token));
-    }
-
-    /// `sequences_to_texts` of one sequence.
-    ///
-    /// # Errors
-    /// `KeyError` where the OOV id has no token.
-    pub fn sequence_to_text(&self, sequence: &[i64]) -> Result<String, TextError> {
-        let oov = || match self.oov_id() {
-            None => Ok(None),
-            Some(id) => self
-                .index_word
-                .get(&id)
-                .map(Some)
-                .ok_or_else(|| TextError::Key(id.to_string())),
-        };
-        let mut words = Vec::with_capacity(sequence.len());
-        for id in sequence {
-            let word = match self.index_word.get(id) {
-                Some(word) if !self.is_cut(*id) => Some(word),
-                Some(_) | None => oov()?,
-            };
-            words.extend(word.map(String::as_str));
-        }
-        Ok(words.join(" "))
     }
 
     /// The id of the OOV token, if there is such a token and it has one.
