@@ -219,6 +219,23 @@ fn a_file_cut_short_in_compression_is_an_error_and_not_its_end() {
     let (last, before) = rows.split_last().unwrap();
     assert!(before.iter().all(Result::is_ok) && before.len() < 20_000);
     assert!(last.as_ref().unwrap_err().contains("cut.tsv.gz"));
+    let xz = include_bytes!("fixtures/rows/two.tsv.xz");
+    let path = write(dir.path(), "cut.tsv.xz", &xz[..xz.len() / 2]);
+    let reading = Reading {
+        columns: above(3.0),
+        labels: true,
+    };
+    let errors: Vec<String> = match Rows::open(&path, reading) {
+        Ok(rows) => rows
+            .filter_map(Result::err)
+            .map(|e| e.to_string())
+            .collect(),
+        Err(error) => vec![error.to_string()],
+    };
+    assert_eq!(
+        errors,
+        [format!("{}: incomplete xz stream", path.display())]
+    );
 }
 
 #[test]
@@ -378,8 +395,9 @@ fn a_split_of_one_class_is_an_error_that_names_it() {
     assert!(message.to_string().contains(expected), "{message}");
     let shuffled = format!("{tail}\nshuffle_seed = 1");
     split(&recipe(&shuffled).data, &of_labels(&labels)).unwrap();
-    let message = split(&recipe(tail).data, &of_labels(&[Positive])).unwrap_err();
-    assert!(message.to_string().contains("validation"), "{message}");
+    let message = split(&recipe(tail).data, &of_labels(&[Positive; 50])).unwrap_err();
+    let expected = "all 50 reviews are positive: a model learns from both labels";
+    assert!(message.to_string().contains(expected), "{message}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Where answers go: standard output as they come, or a file that has its name only once it is complete.
+//! Where answers go: standard output, a device or a pipe as they come, or a file that has its name only once it is complete.
 
 use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, StdoutLock, Write};
@@ -15,6 +15,8 @@ use super::on_interrupt;
 pub enum Output {
     /// Standard output.
     Stream(BufWriter<StdoutLock<'static>>),
+    /// A device or a pipe, which a file must not take the place of.
+    Device(BufWriter<File>, PathBuf),
     /// A file that is being written under another name, which Ctrl-C removes.
     File {
         /// Its contents.
@@ -35,11 +37,18 @@ impl Output {
         if path == Path::new("-") {
             return Ok(Self::Stream(BufWriter::new(io::stdout().lock())));
         }
+        let cannot = || format!("cannot write {}", path.display());
+        if std::fs::metadata(path).is_ok_and(|it| !it.is_file()) {
+            let device = File::options().write(true).open(path);
+            return Ok(Self::Device(
+                BufWriter::new(device.with_context(cannot)?),
+                path.to_owned(),
+            ));
+        }
         let folder = match path.parent() {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
         };
-        let cannot = || format!("cannot write {}", path.display());
         let (file, unfinished) = tempfile::Builder::new()
             .prefix(".unfinished-")
             .permissions(Permissions::from_mode(0o666))
@@ -70,6 +79,10 @@ impl Output {
     pub fn finish(self) -> anyhow::Result<()> {
         match self {
             Self::Stream(mut writer) => Ok(writer.flush()?),
+            Self::Device(mut writer, path) => {
+                let cannot = || format!("cannot write {}", path.display());
+                writer.flush().with_context(cannot)
+            }
             Self::File {
                 writer,
                 unfinished,
@@ -91,6 +104,7 @@ impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Stream(writer) => writer.write(bytes),
+            Self::Device(writer, _) => writer.write(bytes),
             Self::File { writer, .. } => writer.write(bytes),
         }
     }
@@ -98,6 +112,7 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Stream(writer) => writer.flush(),
+            Self::Device(writer, _) => writer.flush(),
             Self::File { writer, .. } => writer.flush(),
         }
     }
@@ -105,4 +120,29 @@ impl Write for Output {
 
 fn lock(unfinished: &Mutex<Option<TempPath>>) -> std::sync::MutexGuard<'_, Option<TempPath>> {
     unfinished.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::os::unix::fs::FileTypeExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_written_to_and_stays_a_pipe() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status()?;
+        assert!(made.success());
+        let mut reader = File::options().read(true).write(true).open(&path)?;
+        let mut output = Output::open(&path)?;
+        output.write_all(b"answer")?;
+        output.finish()?;
+        assert!(std::fs::metadata(&path)?.file_type().is_fifo());
+        let mut written = [0; 6];
+        reader.read_exact(&mut written)?;
+        assert_eq!(&written, b"answer");
+        Ok(())
+    }
 }

@@ -48,6 +48,18 @@ impl Read for Metered {
     }
 }
 
+/// Says what it means that an xz file has no more bytes.
+struct Whole<R>(R);
+
+impl<R: Read> Read for Whole<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| match error.kind() {
+            kind @ io::ErrorKind::UnexpectedEof => io::Error::new(kind, "incomplete xz stream"),
+            _ => error,
+        })
+    }
+}
+
 /// Opens a file, decompressed where its name ends in `.gz` or `.xz`.
 ///
 /// # Errors
@@ -64,7 +76,7 @@ pub fn open(path: &Path) -> io::Result<(Bytes, Meter)> {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("");
     let bytes = without_mark(match extension {
         "gz" => buffered(MultiGzDecoder::new(file)),
-        "xz" => buffered(XzReader::new_mem_limit(file, true, MAX_XZ_KIB)),
+        "xz" => buffered(Whole(XzReader::new_mem_limit(file, true, MAX_XZ_KIB))),
         _ => Box::new(file),
     })?;
     Ok((bytes, meter))

@@ -84,6 +84,14 @@ fn both_labels(name: &str, rows: &[usize], dataset: &Dataset) -> Result<(), Data
         (_, 0) => Label::Positive,
         _ => return Ok(()),
     };
+    let others = dataset.examples.iter().filter(|it| it.label != only);
+    if others.count() == 0 {
+        return Err(DataError::Split(format!(
+            "all {} reviews are {}: a model learns from both labels",
+            dataset.examples.len(),
+            only.as_str()
+        )));
+    }
     Err(DataError::Split(format!(
         "all {} rows of the {name} set are {}: set data.shuffle_seed, or split = \"random\", so that it holds both labels",
         rows.len(),
