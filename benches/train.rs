@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use rand::RngExt;
-use sentiment::recipe::{FitRecipe, LayerRecipe};
+use sentiment::recipe::{FitRecipe, LayerRecipe, Recurrent};
 use sentiment::train::init::generator;
 use sentiment::train::network::Network;
 use sentiment::train::step::{Stepper, Target};
@@ -58,14 +58,8 @@ fn time(case: &Case, batch: usize) -> f64 {
             units: case.embedding,
             mask_zero: false,
         },
-        LayerRecipe::Lstm {
-            units: 64,
-            return_sequences: true,
-        },
-        LayerRecipe::Lstm {
-            units: 32,
-            return_sequences: false,
-        },
+        LayerRecipe::Lstm(Recurrent::new(64, true)),
+        LayerRecipe::Lstm(Recurrent::new(32, false)),
         LayerRecipe::Dense {
             units: 1,
             activation: sentiment::recipe::Activation::Sigmoid,

@@ -180,13 +180,11 @@ pub enum LayerRecipe {
         mask_zero: bool,
     },
     /// `LSTM`.
-    Lstm {
-        /// The size of the state.
-        units: usize,
-        /// Every step's output, or the last one's.
-        #[serde(default)]
-        return_sequences: bool,
-    },
+    Lstm(Recurrent),
+    /// `GRU` with `reset_after`, Keras's default.
+    Gru(Recurrent),
+    /// `SimpleRNN`.
+    SimpleRnn(Recurrent),
     /// `Dense`.
     Dense {
         /// Outputs.
@@ -213,6 +211,75 @@ pub enum LayerRecipe {
     GlobalAveragePooling {},
     /// `GlobalMaxPooling1D` beside `GlobalAveragePooling1D`, concatenated in this order.
     GlobalMaxAveragePooling {},
+}
+
+impl LayerRecipe {
+    /// What the layer has in common with other recurrent ones, if it is one.
+    pub fn recurrent(&self) -> Option<&Recurrent> {
+        match self {
+            Self::Lstm(recurrent) | Self::Gru(recurrent) | Self::SimpleRnn(recurrent) => {
+                Some(recurrent)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What recurrent layers have in common.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recurrent {
+    /// The size of the state.
+    pub units: usize,
+    /// Every step's output, or the last one's.
+    #[serde(default)]
+    pub return_sequences: bool,
+    /// The share of input features set to zero in training, the same ones at every step of a row.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropout: f64,
+    /// The share of the state's features set to zero on their way to the next step, the same ones at every step of a row.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub recurrent_dropout: f64,
+    /// A second layer of this kind reads each row from its end (`Bidirectional`), and the two outputs become one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bidirectional: Option<Merge>,
+}
+
+impl Recurrent {
+    /// Forward, without dropout.
+    pub fn new(units: usize, return_sequences: bool) -> Self {
+        Self {
+            units,
+            return_sequences,
+            ..Self::default()
+        }
+    }
+
+    /// The features of an output.
+    pub fn features(&self) -> usize {
+        match self.bidirectional {
+            Some(Merge::Concat) => 2 * self.units,
+            Some(Merge::Sum | Merge::Mul | Merge::Ave) | None => self.units,
+        }
+    }
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
+
+/// How `Bidirectional` makes one output of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Merge {
+    /// Beside each other, forward first.
+    Concat,
+    /// Their sum.
+    Sum,
+    /// Their product.
+    Mul,
+    /// Their mean.
+    Ave,
 }
 
 /// An activation.
@@ -482,9 +549,21 @@ impl Recipe {
         let mut over_time = true;
         for (at, layer) in self.layers.iter().enumerate() {
             let err = |what: &str| Err(format!("layers[{at}]: {what}"));
+            if let Some(recurrent) = layer.recurrent() {
+                for (field, rate) in [
+                    ("dropout", recurrent.dropout),
+                    ("recurrent_dropout", recurrent.recurrent_dropout),
+                ] {
+                    if !(0.0..1.0).contains(&rate) {
+                        return err(&format!("{field} must be at least 0 and under 1"));
+                    }
+                }
+            }
             match *layer {
                 LayerRecipe::Embedding { units, .. }
-                | LayerRecipe::Lstm { units, .. }
+                | LayerRecipe::Lstm(Recurrent { units, .. })
+                | LayerRecipe::Gru(Recurrent { units, .. })
+                | LayerRecipe::SimpleRnn(Recurrent { units, .. })
                 | LayerRecipe::Dense { units, .. }
                     if units == 0 || units > 65_536 =>
                 {
@@ -501,7 +580,9 @@ impl Recipe {
                 LayerRecipe::Flatten {} if self.masked() => {
                     return err("flatten needs rows of one length and cannot follow mask_zero");
                 }
-                LayerRecipe::Lstm { .. }
+                LayerRecipe::Lstm(_)
+                | LayerRecipe::Gru(_)
+                | LayerRecipe::SimpleRnn(_)
                 | LayerRecipe::Flatten {}
                 | LayerRecipe::SpatialDropout { .. }
                 | LayerRecipe::GlobalMaxPooling {}
@@ -516,9 +597,9 @@ impl Recipe {
                 _ => {}
             }
             match layer {
-                LayerRecipe::Lstm {
-                    return_sequences, ..
-                } => over_time = *return_sequences,
+                LayerRecipe::Lstm(recurrent)
+                | LayerRecipe::Gru(recurrent)
+                | LayerRecipe::SimpleRnn(recurrent) => over_time = recurrent.return_sequences,
                 LayerRecipe::Flatten {}
                 | LayerRecipe::GlobalMaxPooling {}
                 | LayerRecipe::GlobalAveragePooling {}

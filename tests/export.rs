@@ -5,7 +5,7 @@
 use ndarray::ArrayD;
 use sentiment::bundle::Trim;
 use sentiment::engine::session::{Device, Runtime, Session, SessionOptions};
-use sentiment::recipe::{Activation, LayerRecipe};
+use sentiment::recipe::{Activation, LayerRecipe, Merge, Recurrent};
 use sentiment::text::{PaddingSpec, Side};
 use sentiment::train::export::{ProofError, export, prove};
 use sentiment::train::network::{Layer, Network};
@@ -34,10 +34,7 @@ fn embedding(units: usize, mask_zero: bool) -> LayerRecipe {
 }
 
 fn lstm(units: usize, return_sequences: bool) -> LayerRecipe {
-    LayerRecipe::Lstm {
-        units,
-        return_sequences,
-    }
+    LayerRecipe::Lstm(Recurrent::new(units, return_sequences))
 }
 
 fn dense(units: usize, activation: Activation) -> LayerRecipe {
@@ -56,15 +53,16 @@ fn network(layers: &[LayerRecipe], maxlen: usize, seed: u64) -> Network<f32> {
         .enumerate()
         .map(|(at, recipe)| {
             let (shapes, outputs) = match *recipe {
+                LayerRecipe::Lstm(ref r) => {
+                    (directions(r, features, 4, &[4 * r.units]), r.features())
+                }
+                LayerRecipe::Gru(ref r) => {
+                    (directions(r, features, 3, &[2, 3 * r.units]), r.features())
+                }
+                LayerRecipe::SimpleRnn(ref r) => {
+                    (directions(r, features, 1, &[r.units]), r.features())
+                }
                 LayerRecipe::Embedding { units, .. } => (vec![vec![features, units]], units),
-                LayerRecipe::Lstm { units, .. } => (
-                    vec![
-                        vec![features, 4 * units],
-                        vec![units, 4 * units],
-                        vec![4 * units],
-                    ],
-                    units,
-                ),
                 LayerRecipe::Dense { units, .. } => {
                     (vec![vec![features, units], vec![units]], units)
                 }
@@ -89,10 +87,103 @@ fn network(layers: &[LayerRecipe], maxlen: usize, seed: u64) -> Network<f32> {
     Network { layers, maxlen }
 }
 
+/// The shapes of kernel, recurrent kernel and bias for each direction.
+fn directions(r: &Recurrent, features: usize, gates: usize, bias: &[usize]) -> Vec<Vec<usize>> {
+    let wide = gates * r.units;
+    let one = vec![vec![features, wide], vec![r.units, wide], bias.to_vec()];
+    match r.bidirectional {
+        Some(_) => [one.clone(), one].concat(),
+        None => one,
+    }
+}
+
+/// The state and what else is carried, from the inputs' and the state's products with all gates.
+type Step = fn(&[ArrayD<f32>], [Vec<f64>; 2], &mut [f64], &mut [f64]);
+
+fn logistic(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+fn lstm_step(w: &[ArrayD<f32>], [x, h]: [Vec<f64>; 2], state: &mut [f64], cell: &mut [f64]) {
+    let units = state.len();
+    let z = |g: usize| x[g] + h[g] + f64::from(w[2][[g]]);
+    for u in 0..units {
+        let (i, f) = (logistic(z(u)), logistic(z(units + u)));
+        let (g, o) = (z(2 * units + u).tanh(), logistic(z(3 * units + u)));
+        cell[u] = f * cell[u] + i * g;
+        state[u] = o * cell[u].tanh();
+    }
+}
+
+fn gru_step(w: &[ArrayD<f32>], [x, h]: [Vec<f64>; 2], state: &mut [f64], _: &mut [f64]) {
+    let units = state.len();
+    let outer = |g: usize| x[g] + f64::from(w[2][[0, g]]);
+    let inner = |g: usize| h[g] + f64::from(w[2][[1, g]]);
+    for (u, state) in state.iter_mut().enumerate() {
+        let z = logistic(outer(u) + inner(u));
+        let r = logistic(outer(units + u) + inner(units + u));
+        let new = (outer(2 * units + u) + r * inner(2 * units + u)).tanh();
+        *state = z * *state + (1.0 - z) * new;
+    }
+}
+
+fn simple_rnn_step(w: &[ArrayD<f32>], [x, h]: [Vec<f64>; 2], state: &mut [f64], _: &mut [f64]) {
+    for (u, state) in state.iter_mut().enumerate() {
+        *state = (x[u] + h[u] + f64::from(w[2][[u]])).tanh();
+    }
+}
+
+/// Every step's output of one direction, or the last one's.
+fn one_direction(
+    w: &[ArrayD<f32>],
+    r: &Recurrent,
+    steps: &[Vec<f64>],
+    step: Step,
+) -> Vec<Vec<f64>> {
+    let (mut state, mut cell) = (vec![0.0; r.units], vec![0.0; r.units]);
+    let product = |matrix: &ArrayD<f32>, row: &[f64]| -> Vec<f64> {
+        let columns = 0..matrix.shape()[1];
+        columns
+            .map(|g| {
+                let terms = row.iter().enumerate();
+                terms
+                    .map(|(i, value)| value * f64::from(matrix[[i, g]]))
+                    .sum()
+            })
+            .collect()
+    };
+    let mut all = Vec::new();
+    for x in steps {
+        let products = [product(&w[0], x), product(&w[1], &state)];
+        step(w, products, &mut state, &mut cell);
+        all.push(state.clone());
+    }
+    if r.return_sequences { all } else { vec![state] }
+}
+
+fn recurrent(w: &[ArrayD<f32>], r: &Recurrent, steps: &[Vec<f64>], step: Step) -> Vec<Vec<f64>> {
+    let ahead = one_direction(&w[..3], r, steps, step);
+    let Some(merge) = r.bidirectional else {
+        return ahead;
+    };
+    let turned: Vec<Vec<f64>> = steps.iter().rev().cloned().collect();
+    let mut back = one_direction(&w[3..], r, &turned, step);
+    back.reverse();
+    let merged = ahead.into_iter().zip(back).map(|(ahead, back)| {
+        let pairs = ahead.iter().zip(&back);
+        match merge {
+            Merge::Concat => [ahead, back].concat(),
+            Merge::Sum => pairs.map(|(a, b)| a + b).collect(),
+            Merge::Mul => pairs.map(|(a, b)| a * b).collect(),
+            Merge::Ave => pairs.map(|(a, b)| (a + b) / 2.0).collect(),
+        }
+    });
+    merged.collect()
+}
+
 /// The logit of one row as the network reads it, one number after another.
 fn reference(network: &Network<f32>, row: &[i64]) -> f64 {
     let at = |w: &ArrayD<f32>, index: &[usize]| f64::from(w[index]);
-    let logistic = |x: f64| 1.0 / (1.0 + (-x).exp());
     let mut steps: Vec<Vec<f64>> = row.iter().map(|&id| vec![id as f64]).collect();
     let last = network.layers.len() - 1;
     for (place, layer) in network.layers.iter().enumerate() {
@@ -106,35 +197,9 @@ fn reference(network: &Network<f32>, row: &[i64]) -> f64 {
                         .collect()
                 })
                 .collect(),
-            LayerRecipe::Lstm {
-                units,
-                return_sequences,
-            } => {
-                let (mut h, mut c) = (vec![0.0; units], vec![0.0; units]);
-                let mut all = Vec::new();
-                for x in &steps {
-                    let z: Vec<f64> = (0..4 * units)
-                        .map(|g| {
-                            let mut sum = at(&w[2], &[g]);
-                            for (i, x) in x.iter().enumerate() {
-                                sum += x * at(&w[0], &[i, g]);
-                            }
-                            for (i, h) in h.iter().enumerate() {
-                                sum += h * at(&w[1], &[i, g]);
-                            }
-                            sum
-                        })
-                        .collect();
-                    for u in 0..units {
-                        let (i, f) = (logistic(z[u]), logistic(z[units + u]));
-                        let (g, o) = (z[2 * units + u].tanh(), logistic(z[3 * units + u]));
-                        c[u] = f * c[u] + i * g;
-                        h[u] = o * c[u].tanh();
-                    }
-                    all.push(h.clone());
-                }
-                if return_sequences { all } else { vec![h] }
-            }
+            LayerRecipe::Lstm(ref r) => recurrent(w, r, &steps, lstm_step),
+            LayerRecipe::Gru(ref r) => recurrent(w, r, &steps, gru_step),
+            LayerRecipe::SimpleRnn(ref r) => recurrent(w, r, &steps, simple_rnn_step),
             LayerRecipe::Dense { units, activation } => steps
                 .iter()
                 .map(|x| {
@@ -243,7 +308,7 @@ fn proven(layers: &[LayerRecipe], maxlen: usize, side: Side) -> Trim {
     let proof = prove(&runtime, &exported, &padding(maxlen, side), &expected)
         .unwrap_or_else(|error| panic!("{layers:?}, padding {side:?}: {error}"));
     assert_eq!(proof.rows, rows.len());
-    assert!(proof.worst < 3e-6, "{layers:?}: {}", proof.worst);
+    assert!(proof.worst < 6e-6, "{layers:?}: {}", proof.worst);
     exported.trim
 }
 
@@ -281,6 +346,15 @@ fn stacks(mask_zero: bool) -> Vec<Vec<LayerRecipe>> {
             dense(10, Activation::Relu),
         ],
     ];
+    let recurrent = [LayerRecipe::Lstm, LayerRecipe::Gru, LayerRecipe::SimpleRnn];
+    for kind in recurrent {
+        stacks.push(vec![
+            embedding(4, mask_zero),
+            kind(Recurrent::new(5, true)),
+            LayerRecipe::Gru(Recurrent::new(3, true)),
+            kind(Recurrent::new(4, false)),
+        ]);
+    }
     for pool in pools {
         stacks.push(vec![
             embedding(5, mask_zero),
@@ -324,6 +398,33 @@ fn masked_networks_never_read_a_pad() {
     for layers in stacks(true) {
         for side in [Side::Pre, Side::Post] {
             assert_eq!(proven(&layers, MAXLEN, side), Trim::Masked);
+        }
+    }
+}
+
+#[test]
+fn networks_that_read_from_both_ends_see_whole_rows_unless_they_are_masked() {
+    let both = |units, return_sequences, merge| Recurrent {
+        bidirectional: Some(merge),
+        ..Recurrent::new(units, return_sequences)
+    };
+    for merge in [Merge::Concat, Merge::Sum, Merge::Mul, Merge::Ave] {
+        for kind in [LayerRecipe::Lstm, LayerRecipe::Gru, LayerRecipe::SimpleRnn] {
+            for mask_zero in [false, true] {
+                let layers = [
+                    embedding(4, mask_zero),
+                    kind(both(5, true, merge)),
+                    kind(Recurrent::new(4, true)),
+                    kind(both(6, false, merge)),
+                ];
+                let trim = match mask_zero {
+                    true => Trim::Masked,
+                    false => Trim::None,
+                };
+                for side in [Side::Pre, Side::Post] {
+                    assert_eq!(proven(&layers, MAXLEN, side), trim);
+                }
+            }
         }
     }
 }

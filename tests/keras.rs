@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use ndarray::ArrayD;
 use sentiment::bundle::Trim;
 use sentiment::engine::session::{Device, Runtime, Session, SessionOptions};
-use sentiment::recipe::{Activation, LayerRecipe};
+use sentiment::recipe::{Activation, LayerRecipe, Merge, Recurrent};
 use sentiment::sentiment::sigmoid;
 use sentiment::text::{
     Encoder, EncoderSpec, Level, Moment, PaddingSpec, Side, TextSpec, TokenizerSpec,
@@ -61,10 +61,7 @@ fn network(model: &str, layers: &[LayerRecipe], (rows, maxlen): (usize, usize)) 
 }
 
 fn lstms(embedding: usize) -> Vec<LayerRecipe> {
-    let lstm = |units, return_sequences| LayerRecipe::Lstm {
-        units,
-        return_sequences,
-    };
+    let lstm = |units, return_sequences| LayerRecipe::Lstm(Recurrent::new(units, return_sequences));
     vec![
         LayerRecipe::Embedding {
             units: embedding,
@@ -164,6 +161,59 @@ fn stacked_word_lstms_answer_as_keras_does() {
 #[test]
 fn stacked_character_lstms_answer_as_keras_does() {
     assert_eq!(witnessed("m4_char_lstm", &lstms(16), 95), Trim::Table);
+}
+
+#[test]
+fn stacked_simple_rnns_answer_as_keras_does() {
+    let dropping = Recurrent {
+        dropout: 0.15,
+        recurrent_dropout: 0.15,
+        ..Recurrent::new(32, true)
+    };
+    let layers = [
+        LayerRecipe::Embedding {
+            units: 32,
+            mask_zero: false,
+        },
+        LayerRecipe::SimpleRnn(dropping),
+        LayerRecipe::SimpleRnn(Recurrent::new(32, false)),
+        top(),
+    ];
+    assert_eq!(witnessed("m2_simple_rnn", &layers, 10_000), Trim::Table);
+}
+
+#[test]
+fn stacked_character_grus_answer_as_keras_does() {
+    let layers = [
+        LayerRecipe::Embedding {
+            units: 16,
+            mask_zero: false,
+        },
+        LayerRecipe::Gru(Recurrent::new(64, true)),
+        LayerRecipe::Gru(Recurrent::new(32, false)),
+        top(),
+    ];
+    assert_eq!(witnessed("m5_char_gru", &layers, 95), Trim::Table);
+}
+
+#[test]
+fn character_lstms_in_both_directions_answer_as_keras_does() {
+    let both = |units, return_sequences| {
+        LayerRecipe::Lstm(Recurrent {
+            bidirectional: Some(Merge::Concat),
+            ..Recurrent::new(units, return_sequences)
+        })
+    };
+    let layers = [
+        LayerRecipe::Embedding {
+            units: 16,
+            mask_zero: false,
+        },
+        both(64, true),
+        both(32, false),
+        top(),
+    ];
+    assert_eq!(witnessed("m6_char_bilstm", &layers, 95), Trim::None);
 }
 
 /// The texts of a model become the rows that Keras fed to it; the rows' answers are checked above.

@@ -22,7 +22,12 @@ fn every_recipe_parses_and_is_named_like_its_file() {
         );
         names.push(recipe.name);
     }
-    for course in ["course-imdb-dense", "course-imdb-lstm", "course-naver"] {
+    for course in [
+        "course-imdb-dense",
+        "course-imdb-rnn",
+        "course-imdb-lstm",
+        "course-naver",
+    ] {
         assert!(names.iter().any(|name| name == course), "{course}");
     }
 }
@@ -31,6 +36,7 @@ fn every_recipe_parses_and_is_named_like_its_file() {
 fn the_courses_networks_have_as_many_weights_as_in_keras() {
     for (name, parameters) in [
         ("course-imdb-dense", 336_001),
+        ("course-imdb-rnn", 324_193),
         ("course-imdb-lstm", 357_281),
     ] {
         let recipe = Recipe::load(&folder().join(format!("{name}.toml"))).unwrap();

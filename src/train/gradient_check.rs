@@ -5,7 +5,7 @@ use rand::RngExt;
 use super::init::generator;
 use super::network::Network;
 use super::step::{Stepper, Target};
-use crate::recipe::{Activation, FitRecipe, LayerRecipe};
+use crate::recipe::{Activation, FitRecipe, LayerRecipe, Merge, Recurrent};
 
 const ROWS: usize = 7;
 
@@ -14,14 +14,20 @@ fn dense(units: usize, activation: Activation) -> LayerRecipe {
 }
 
 fn lstm(units: usize, return_sequences: bool) -> LayerRecipe {
-    LayerRecipe::Lstm {
-        units,
-        return_sequences,
-    }
+    LayerRecipe::Lstm(Recurrent::new(units, return_sequences))
 }
 
-/// Compares the gradient of every weight of `embedding, layers.., dense` over rows of the given lengths.
-fn check(lengths: &[usize], layers: &[LayerRecipe]) {
+fn targets(rows: &[Vec<i64>]) -> Vec<Target<'_>> {
+    let targets = rows.iter().enumerate().map(|(at, ids)| Target {
+        ids,
+        label: (at % 2) as f64,
+        weight: 1.0 + at as f64 / 8.0,
+    });
+    targets.collect()
+}
+
+/// Of `embedding, layers.., dense` with weights that are nowhere alike.
+fn stepper(layers: &[LayerRecipe], maxlen: usize) -> Stepper<f64> {
     let mut stack = vec![LayerRecipe::Embedding {
         units: 3,
         mask_zero: false,
@@ -29,24 +35,7 @@ fn check(lengths: &[usize], layers: &[LayerRecipe]) {
     stack.extend_from_slice(layers);
     stack.push(dense(1, Activation::Sigmoid));
     let mut noise = generator(11);
-    let rows: Vec<Vec<i64>> = lengths
-        .iter()
-        .map(|len| {
-            (0..*len)
-                .map(|_| noise.random_range(0..ROWS as i64))
-                .collect()
-        })
-        .collect();
-    let targets: Vec<Target<'_>> = rows
-        .iter()
-        .enumerate()
-        .map(|(at, ids)| Target {
-            ids,
-            label: (at % 2) as f64,
-            weight: 1.0 + at as f64 / 8.0,
-        })
-        .collect();
-    let mut network = Network::<f64>::build(&stack, ROWS, lengths[0], 5);
+    let mut network = Network::<f64>::build(&stack, ROWS, maxlen, 5);
     for weight in network
         .layers
         .iter_mut()
@@ -58,7 +47,27 @@ fn check(lengths: &[usize], layers: &[LayerRecipe]) {
         seed: 9,
         ..FitRecipe::default()
     };
-    let mut stepper = Stepper::new(network, &fit);
+    Stepper::new(network, &fit)
+}
+
+/// Over rows of the given lengths without a pad.
+fn check(lengths: &[usize], layers: &[LayerRecipe]) {
+    let mut noise = generator(12);
+    let rows: Vec<Vec<i64>> = lengths
+        .iter()
+        .map(|len| {
+            (0..*len)
+                .map(|_| noise.random_range(1..ROWS as i64))
+                .collect()
+        })
+        .collect();
+    check_rows(&rows, layers);
+}
+
+/// Compares the gradient of every weight of `embedding, layers.., dense` with differences of the loss.
+fn check_rows(rows: &[Vec<i64>], layers: &[LayerRecipe]) {
+    let targets = targets(rows);
+    let mut stepper = stepper(layers, rows[0].len());
     stepper.gradients(&targets);
     let gradients = stepper.last_gradients();
     let places: Vec<(usize, usize)> = (0..stepper.network.layers.len())
@@ -102,6 +111,97 @@ fn lstm_gradients_agree_with_finite_differences() {
 fn stacked_lstm_gradients_agree_with_finite_differences() {
     check(EVEN, &[lstm(4, true), lstm(3, false)]);
     check(UNEVEN, &[lstm(4, true), lstm(3, false)]);
+}
+
+#[test]
+fn gru_and_simple_rnn_gradients_agree_with_finite_differences() {
+    for kind in [LayerRecipe::Gru, LayerRecipe::SimpleRnn] {
+        for lengths in [EVEN, UNEVEN] {
+            let layers = [
+                kind(Recurrent::new(4, true)),
+                kind(Recurrent::new(3, false)),
+            ];
+            check(lengths, &layers);
+        }
+    }
+}
+
+#[test]
+fn gradients_of_both_directions_agree_with_finite_differences() {
+    for merge in [Merge::Concat, Merge::Sum, Merge::Mul, Merge::Ave] {
+        let both = |units, return_sequences| Recurrent {
+            bidirectional: Some(merge),
+            ..Recurrent::new(units, return_sequences)
+        };
+        for kind in [LayerRecipe::Lstm, LayerRecipe::Gru, LayerRecipe::SimpleRnn] {
+            check(UNEVEN, &[kind(both(3, true)), kind(both(2, false))]);
+            check(EVEN, &[kind(both(3, true)), kind(both(2, false))]);
+        }
+    }
+}
+
+#[test]
+fn gradients_under_dropout_inside_agree_with_finite_differences() {
+    for kind in [LayerRecipe::Lstm, LayerRecipe::Gru, LayerRecipe::SimpleRnn] {
+        for bidirectional in [None, Some(Merge::Concat)] {
+            let recurrent = |units, return_sequences| Recurrent {
+                dropout: 0.3,
+                recurrent_dropout: 0.4,
+                bidirectional,
+                ..Recurrent::new(units, return_sequences)
+            };
+            let layers = [kind(recurrent(4, true)), kind(recurrent(3, false))];
+            check(UNEVEN, &layers);
+        }
+    }
+}
+
+/// Rows that begin with pads, of which one is nothing else.
+#[test]
+fn pads_that_rows_share_have_the_gradients_of_their_own() {
+    let flatten = LayerRecipe::Flatten {};
+    for above in [
+        vec![lstm(4, true), lstm(3, false)],
+        vec![LayerRecipe::Gru(Recurrent::new(4, false))],
+        vec![LayerRecipe::SimpleRnn(Recurrent::new(4, true)), flatten],
+        vec![lstm(3, true), LayerRecipe::GlobalMaxAveragePooling {}],
+        vec![dense(3, Activation::Tanh), lstm(3, false)],
+    ] {
+        check_rows(&padded(), &above);
+        let gradients = |dropout: Option<LayerRecipe>| {
+            // Dropping nothing changes nothing but that the rows have their own pads.
+            let layers: Vec<_> = dropout.into_iter().chain(above.clone()).collect();
+            let mut stepper = stepper(&layers, padded()[0].len());
+            let rows = padded();
+            stepper.gradients(&targets(&rows));
+            stepper.last_gradients()
+        };
+        let shared = gradients(None);
+        let own = gradients(Some(LayerRecipe::Dropout { rate: 0.0 }));
+        assert_eq!(shared.len(), own.len());
+        for (shared, own) in shared.iter().zip(&own) {
+            for (shared, own) in shared.iter().zip(own) {
+                assert!((shared - own).abs() < 1e-12, "{shared} {own}");
+            }
+        }
+    }
+}
+
+fn padded() -> Vec<Vec<i64>> {
+    let mut noise = generator(3);
+    let mut rows: Vec<Vec<i64>> = (0..18)
+        .map(|row| {
+            let pads = (row * 5) % 8;
+            (0..8)
+                .map(|step| match step < pads {
+                    true => 0,
+                    false => noise.random_range(0..ROWS as i64),
+                })
+                .collect()
+        })
+        .collect();
+    rows[7].fill(0);
+    rows
 }
 
 #[test]

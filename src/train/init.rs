@@ -19,32 +19,57 @@ pub fn weights<R: Real>(
     features: usize,
     noise: &mut impl Rng,
 ) -> Vec<ArrayD<R>> {
+    if let Some(recurrent) = recipe.recurrent() {
+        let mut weights = one_direction(recipe, recurrent.units, features, noise);
+        if recurrent.bidirectional.is_some() {
+            weights.extend(one_direction(recipe, recurrent.units, features, noise));
+        }
+        return weights;
+    }
     match *recipe {
         LayerRecipe::Embedding { units, .. } => vec![uniform(features, units, 0.05, noise)],
-        LayerRecipe::Lstm { units, .. } => {
-            let mut bias = ArrayD::from_elem(IxDyn(&[4 * units]), R::ZERO);
-            for forget in units..2 * units {
-                bias[forget] = R::ONE;
-            }
-            vec![
-                glorot_uniform(features, 4 * units, noise),
-                orthogonal(units, 4 * units, noise),
-                bias,
-            ]
-        }
         LayerRecipe::Dense { units, .. } => {
             vec![
                 glorot_uniform(features, units, noise),
                 ArrayD::from_elem(IxDyn(&[units]), R::ZERO),
             ]
         }
-        LayerRecipe::Flatten {}
+        LayerRecipe::Lstm(_)
+        | LayerRecipe::Gru(_)
+        | LayerRecipe::SimpleRnn(_)
+        | LayerRecipe::Flatten {}
         | LayerRecipe::Dropout { .. }
         | LayerRecipe::SpatialDropout { .. }
         | LayerRecipe::GlobalMaxPooling {}
         | LayerRecipe::GlobalAveragePooling {}
         | LayerRecipe::GlobalMaxAveragePooling {} => Vec::new(),
     }
+}
+
+/// Kernel, recurrent kernel and bias; an LSTM's forget gates start open (Jozefowicz et al. 2015).
+fn one_direction<R: Real>(
+    recipe: &LayerRecipe,
+    units: usize,
+    features: usize,
+    noise: &mut impl Rng,
+) -> Vec<ArrayD<R>> {
+    let zeros = |shape: &[usize]| ArrayD::from_elem(IxDyn(shape), R::ZERO);
+    let (gates, bias) = match recipe {
+        LayerRecipe::Lstm(_) => {
+            let mut bias = zeros(&[4 * units]);
+            for forget in units..2 * units {
+                bias[forget] = R::ONE;
+            }
+            (4, bias)
+        }
+        LayerRecipe::Gru(_) => (3, zeros(&[2, 3 * units])),
+        _ => (1, zeros(&[units])),
+    };
+    vec![
+        glorot_uniform(features, gates * units, noise),
+        orthogonal(units, gates * units, noise),
+        bias,
+    ]
 }
 
 fn uniform<R: Real>(rows: usize, columns: usize, limit: f64, noise: &mut impl Rng) -> ArrayD<R> {
@@ -96,6 +121,7 @@ fn normal(noise: &mut impl Rng) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::Recurrent;
 
     #[test]
     fn the_recurrent_kernel_starts_with_orthonormal_rows() {
@@ -116,10 +142,7 @@ mod tests {
     #[test]
     fn forget_biases_start_at_one() {
         let weights = weights::<f32>(
-            &LayerRecipe::Lstm {
-                units: 3,
-                return_sequences: false,
-            },
+            &LayerRecipe::Lstm(Recurrent::new(3, false)),
             2,
             &mut generator(1),
         );

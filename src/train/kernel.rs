@@ -1,7 +1,7 @@
 //! Matrix products, for the machine at hand.
 //!
 //! Large products go to the `gemm` crate. A recurrent step multiplies a handful of rows by the same small matrix
-//! hundreds of times, where packing would cost more than it saves: [`add_product`] is that one, blocked in registers.
+//! hundreds of times, where packing would cost more than it saves: [`small_product`] is that one, blocked in registers.
 
 use super::real::Real;
 use super::vector::Vector;
@@ -81,9 +81,9 @@ pub fn product<R: Real>(out: &mut [R], a: View<'_, R>, b: View<'_, R>, accumulat
     }
 }
 
-/// `out += a b` for few rows: `out` `[rows, n]`, `a` `[rows, k]`, `b` `[k, n]`, all row-major.
+/// `out = a b` for few rows: `out` at least `[rows, n]`, `a` `[rows, k]`, `b` `[k, n]`, all row-major.
 #[inline(always)]
-pub fn add_product<V: Vector>(
+pub fn small_product<V: Vector>(
     token: V::Token,
     out: &mut [V::Item],
     a: &[V::Item],
@@ -148,14 +148,6 @@ fn block<V: Vector, const ROWS: usize, const WIDE: usize>(
     column: usize,
 ) {
     let mut sums = [[V::splat(token, V::Item::ZERO); WIDE]; ROWS];
-    for row in 0..ROWS {
-        for wide in 0..WIDE {
-            sums[row][wide] = V::load(
-                token,
-                &out[row * n + column + wide * V::LANES..(row + 1) * n],
-            );
-        }
-    }
     let a: [&[V::Item]; ROWS] = std::array::from_fn(|row| &a[row * k..(row + 1) * k]);
     for (p, line) in b.chunks_exact(n).enumerate().take(k) {
         let mut factors = [V::splat(token, V::Item::ZERO); WIDE];

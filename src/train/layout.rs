@@ -1,9 +1,14 @@
-//! How the rows of one shard lie in memory: time-major, without the steps that do not exist.
+//! How the rows of one shard lie in memory: time-major, without the steps that need not be computed.
 //!
-//! Rows are sorted by length, longest first, so the rows still running at step `t` are a prefix, and every step of every
-//! row has one position: `offset[t] + rank`. Rows of one length (unmasked networks) are the plain `[time, batch]` matrix.
+//! Every step of every row has one position. Rows of uneven length (masked networks) are sorted, longest first, so that the
+//! rows still running at a step are a prefix. Rows of one length that begin with pads share those: until a row's first
+//! token its steps are the shard's one run of pads, which is the last of the positions of a step, and rows are sorted by
+//! where they begin. In both cases the step before of place `r` is place `min(r, running - 1)` of the step before.
 
 use std::ops::Range;
+
+/// Positions that a layer takes through all of its products together, so that they stay in the cache.
+const CHUNK: usize = 256;
 
 /// The positions of a shard's rows.
 #[derive(Clone, Debug, Default)]
@@ -12,68 +17,80 @@ pub struct Layout {
     pub order: Vec<usize>,
     /// Lengths by rank, never rising.
     pub lengths: Vec<usize>,
-    /// Rows running at each step.
+    /// Positions of each step.
     pub running: Vec<usize>,
     /// The first position of each step, and the number of positions at the end.
     pub offsets: Vec<usize>,
     /// The id at each position.
     pub ids: Vec<i64>,
+    /// The steps in order, cut where [`CHUNK`] positions are reached.
+    pub chunks: Vec<Range<usize>>,
+    /// The most positions of a chunk.
+    pub longest_chunk: usize,
+    starts: Vec<usize>,
 }
 
 impl Layout {
-    /// Lays `rows` out anew, keeping the buffers.
-    pub fn set<'a>(&mut self, rows: impl ExactSizeIterator<Item = &'a [i64]> + Clone) {
-        let lengths: Vec<usize> = rows.clone().map(<[i64]>::len).collect();
+    /// Lays `rows` out anew, keeping the buffers. With `shares_pads`, where all rows must have one length, the id 0 at
+    /// the front of rows is laid out once for all of them.
+    pub fn set<'a>(
+        &mut self,
+        rows: impl ExactSizeIterator<Item = &'a [i64]> + Clone,
+        shares_pads: bool,
+    ) {
+        let rows: Vec<&[i64]> = rows.collect();
+        let pads = |row: &[i64]| match shares_pads {
+            true => row.iter().take_while(|id| **id == 0).count(),
+            false => 0,
+        };
         self.order.clear();
-        self.order.extend(0..lengths.len());
+        self.order.extend(0..rows.len());
         self.order
-            .sort_by_key(|&row| std::cmp::Reverse(lengths[row]));
+            .sort_by_cached_key(|&row| (std::cmp::Reverse(rows[row].len()), pads(rows[row])));
         self.lengths.clear();
         self.lengths
-            .extend(self.order.iter().map(|&row| lengths[row]));
-        let steps = self.lengths.first().copied().unwrap_or(0);
+            .extend(self.order.iter().map(|&row| rows[row].len()));
+        self.starts.clear();
+        self.starts
+            .extend(self.order.iter().map(|&row| pads(rows[row])));
         self.running.clear();
         self.offsets.clear();
-        let mut running = self.lengths.len();
-        let mut offset = 0;
-        for step in 0..steps {
-            while self.lengths[running - 1] <= step {
-                running -= 1;
-            }
-            self.running.push(running);
-            self.offsets.push(offset);
-            offset += running;
-        }
-        self.offsets.push(offset);
         self.ids.clear();
-        self.ids.resize(offset, 0);
-        let rows: Vec<&[i64]> = rows.collect();
-        for (rank, &row) in self.order.iter().enumerate() {
-            for (step, id) in rows[row].iter().enumerate() {
-                self.ids[self.offsets[step] + rank] = *id;
+        let steps = self.lengths.first().copied().unwrap_or(0);
+        let (mut started, mut ended) = (0, rows.len());
+        for step in 0..steps {
+            while ended > 0 && self.lengths[ended - 1] <= step {
+                ended -= 1;
             }
+            while started < rows.len() && self.starts[started] <= step {
+                started += 1;
+            }
+            let own = started.min(ended);
+            self.offsets.push(self.ids.len());
+            self.ids
+                .extend(self.order[..own].iter().map(|&row| rows[row][step]));
+            if started < ended {
+                self.ids.push(0);
+            }
+            self.running
+                .push(self.ids.len() - self.offsets[self.offsets.len() - 1]);
         }
+        self.offsets.push(self.ids.len());
+        self.set_chunks();
     }
 
-    /// The steps in order, as many together as have `positions` or, the last of them, take it past that.
-    pub fn chunks(&self, positions: usize) -> impl DoubleEndedIterator<Item = Range<usize>> {
-        let mut chunks = Vec::new();
+    fn set_chunks(&mut self) {
+        self.chunks.clear();
+        self.longest_chunk = 0;
         let mut start = 0;
         for step in 1..=self.steps() {
-            if step == self.steps() || self.offsets[step] - self.offsets[start] >= positions {
-                chunks.push(start..step);
+            let positions = self.offsets[step] - self.offsets[start];
+            if step == self.steps() || positions >= CHUNK {
+                self.chunks.push(start..step);
+                self.longest_chunk = self.longest_chunk.max(positions);
                 start = step;
             }
         }
-        chunks.into_iter()
-    }
-
-    /// The most positions that one of [`Layout::chunks`] has.
-    pub fn longest(&self, positions: usize) -> usize {
-        let sizes = self
-            .chunks(positions)
-            .map(|steps| self.offsets[steps.end] - self.offsets[steps.start]);
-        sizes.max().unwrap_or(0)
     }
 
     /// The number of rows.
@@ -86,14 +103,29 @@ impl Layout {
         self.running.len()
     }
 
-    /// The number of steps of all rows together.
+    /// The number of positions.
     pub fn positions(&self) -> usize {
         self.offsets.last().copied().unwrap_or(0)
     }
 
+    /// The position of a step that the row has.
+    pub fn position(&self, step: usize, rank: usize) -> usize {
+        self.offsets[step] + rank.min(self.running[step] - 1)
+    }
+
     /// The position of a row's last step.
     pub fn last(&self, rank: usize) -> usize {
-        self.offsets[self.lengths[rank] - 1] + rank
+        self.position(self.lengths[rank] - 1, rank)
+    }
+
+    /// For each position that of the same row as far from its end; only where rows share no pads.
+    pub fn reversed(&self, positions: &mut Vec<usize>) {
+        positions.clear();
+        for step in 0..self.steps() {
+            let mirrored = (0..self.running[step])
+                .map(|rank| self.offsets[self.lengths[rank] - 1 - step] + rank);
+            positions.extend(mirrored);
+        }
     }
 }
 
@@ -101,14 +133,47 @@ impl Layout {
 mod tests {
     use super::*;
 
+    fn laid_out(rows: &[&[i64]], shares_pads: bool) -> Layout {
+        let mut layout = Layout::default();
+        layout.set(rows.iter().copied(), shares_pads);
+        layout
+    }
+
     #[test]
     fn every_step_of_every_row_has_one_position() {
-        let rows: [&[i64]; 3] = [&[1, 2], &[3, 4, 5, 6], &[7]];
-        let mut layout = Layout::default();
-        layout.set(rows.iter().copied());
+        let layout = laid_out(&[&[1, 2], &[3, 4, 5, 6], &[7]], false);
         assert_eq!(layout.order, [1, 0, 2]);
         assert_eq!(layout.running, [3, 2, 1, 1]);
         assert_eq!(layout.ids, [3, 1, 7, 4, 2, 5, 6]);
         assert_eq!((layout.last(0), layout.last(1), layout.last(2)), (6, 4, 2));
+    }
+
+    #[test]
+    fn pads_at_the_front_are_laid_out_once() {
+        let rows: [&[i64]; 4] = [
+            &[0, 0, 0, 1, 0],
+            &[0, 2, 3, 4, 5],
+            &[0, 0, 0, 0, 0],
+            &[0, 0, 0, 6, 7],
+        ];
+        let layout = laid_out(&rows, true);
+        assert_eq!(layout.order, [1, 0, 3, 2]);
+        assert_eq!(layout.running, [1, 2, 2, 4, 4]);
+        assert_eq!(layout.ids, [0, 2, 0, 3, 0, 4, 1, 6, 0, 5, 0, 7, 0]);
+        for (rank, &row) in layout.order.iter().enumerate() {
+            let ids = (0..5).map(|step| layout.ids[layout.position(step, rank)]);
+            assert_eq!(ids.collect::<Vec<_>>(), rows[row]);
+        }
+        assert_eq!(laid_out(&rows, false).positions(), 20);
+        assert_eq!(laid_out(&[&[0, 0], &[0, 0]], true).ids, [0, 0]);
+    }
+
+    #[test]
+    fn a_row_read_from_its_end_ends_where_it_began() {
+        let layout = laid_out(&[&[1, 2], &[3, 4, 5, 6], &[7]], false);
+        let mut reversed = Vec::new();
+        layout.reversed(&mut reversed);
+        let ids: Vec<i64> = reversed.iter().map(|&at| layout.ids[at]).collect();
+        assert_eq!(ids, [6, 2, 7, 5, 1, 4, 3]);
     }
 }

@@ -125,7 +125,8 @@ impl<R: Real> Network<R> {
         let tasks: Vec<Vec<(usize, R)>> = order
             .par_chunks(ROWS_PER_TASK)
             .map_init(Workspace::default, |workspace, chunk| {
-                workspace.layout.set(chunk.iter().map(|&row| rows[row]));
+                let rows = chunk.iter().map(|&row| rows[row]);
+                workspace.layout.set(rows, operations.shares_pads(false));
                 self.forward(&operations, workspace, None);
                 let logits = workspace.outputs.last().expect("a network has layers");
                 workspace
@@ -149,11 +150,12 @@ impl<R: Real> Network<R> {
         let shapes = self.shapes();
         let last = self.layers.len() - 1;
         let above = self.layers.iter().enumerate().skip(1);
-        Operations(
-            above
+        Operations {
+            layers: above
                 .map(|(at, layer)| operation(&layer.recipe, shapes[at - 1], at == last).0)
                 .collect(),
-        )
+            pads: Pads::of(&self.layers, &shapes),
+        }
     }
 
     /// Fills `workspace.outputs` for the rows laid out in it.
@@ -180,7 +182,7 @@ impl<R: Real> Network<R> {
             let at = usize::try_from(id).expect("ids are not negative") * units;
             outputs[0].extend_from_slice(&table[at..at + units]);
         }
-        for (at, operation) in operations.0.iter().enumerate() {
+        for (at, operation) in operations.layers.iter().enumerate() {
             let (below, above) = outputs.split_at_mut(at + 1);
             let weights = &self.layers[at + 1].weights;
             let mut context = Context {
@@ -211,7 +213,7 @@ impl<R: Real> Network<R> {
         weight_gradients.resize_with(self.layers.len(), Vec::new);
         gradient.clear();
         gradient.extend_from_slice(by_logit);
-        for (at, operation) in operations.0.iter().enumerate().rev() {
+        for (at, operation) in operations.layers.iter().enumerate().rev() {
             let weights = &self.layers[at + 1].weights;
             weight_gradients[at + 1].resize_with(weights.len(), Vec::new);
             let pass = Backward {
@@ -236,7 +238,68 @@ impl<R: Real> Network<R> {
 }
 
 /// What the layers above the embedding compute, in order.
-pub struct Operations<R>(Vec<Box<dyn Operation<R>>>);
+pub struct Operations<R> {
+    layers: Vec<Box<dyn Operation<R>>>,
+    pads: Pads,
+}
+
+impl<R> Operations<R> {
+    /// Whether rows that begin with pads read them alike, so that the pads need be read only once; `training` draws
+    /// what is dropped.
+    pub fn shares_pads(&self, training: bool) -> bool {
+        match self.pads {
+            Pads::Own => false,
+            Pads::SharedUntrained => !training,
+            Pads::Shared => true,
+        }
+    }
+}
+
+/// Whose the pads at the front of rows are.
+#[derive(Clone, Copy)]
+enum Pads {
+    /// Each row's: there are none, or some layer reads rows from the end.
+    Own,
+    /// All rows', but for what training drops of each.
+    SharedUntrained,
+    /// All rows'.
+    Shared,
+}
+
+impl Pads {
+    fn of<R>(layers: &[Layer<R>], shapes: &[Shape]) -> Self {
+        // Layers that still see time.
+        let mut over_time = layers[1..]
+            .iter()
+            .zip(shapes)
+            .take_while(|(_, input)| input.steps.is_some())
+            .map(|(layer, _)| &layer.recipe);
+        let masked = matches!(
+            layers[0].recipe,
+            LayerRecipe::Embedding {
+                mask_zero: true,
+                ..
+            }
+        );
+        let turned = |layer: &LayerRecipe| {
+            let recurrent = layer.recurrent();
+            recurrent.is_some_and(|recurrent| recurrent.bidirectional.is_some())
+        };
+        let random = |layer: &LayerRecipe| match layer {
+            LayerRecipe::Dropout { .. } | LayerRecipe::SpatialDropout { .. } => true,
+            _ => layer
+                .recurrent()
+                .is_some_and(|r| r.dropout > 0.0 || r.recurrent_dropout > 0.0),
+        };
+        if masked || over_time.clone().any(turned) {
+            Self::Own
+        } else if over_time.any(random) {
+            Self::SharedUntrained
+        } else {
+            Self::Shared
+        }
+    }
+}
 
 /// One shard's buffers, reused from step to step.
 #[derive(Debug, Default)]
@@ -265,9 +328,17 @@ fn output_shape<R: Real>(recipe: &LayerRecipe, input: Shape) -> Shape {
 
 /// Keras's snake-case name of a layer's class.
 pub fn kind(recipe: &LayerRecipe) -> &'static str {
+    if recipe
+        .recurrent()
+        .is_some_and(|r| r.bidirectional.is_some())
+    {
+        return "bidirectional";
+    }
     match recipe {
         LayerRecipe::Embedding { .. } => "embedding",
-        LayerRecipe::Lstm { .. } => "lstm",
+        LayerRecipe::Lstm(_) => "lstm",
+        LayerRecipe::Gru(_) => "gru",
+        LayerRecipe::SimpleRnn(_) => "simple_rnn",
         LayerRecipe::Dense { .. } => "dense",
         LayerRecipe::Flatten {} => "flatten",
         LayerRecipe::Dropout { .. } => "dropout",

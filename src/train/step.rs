@@ -193,9 +193,10 @@ impl<R: Real> Shard<R> {
         batch_rows: usize,
         noise: &mut ChaCha8Rng,
     ) {
-        self.workspace
-            .layout
-            .set(targets.iter().map(|target| target.ids));
+        self.workspace.layout.set(
+            targets.iter().map(|target| target.ids),
+            operations.shares_pads(true),
+        );
         network.forward(operations, &mut self.workspace, Some(noise));
         let logits = self.workspace.outputs.last().expect("a network has layers");
         (self.loss, self.correct) = (0.0, 0);

@@ -25,9 +25,17 @@ pub fn summary<R: Real>(network: &Network<R>) -> Vec<LayerSummary> {
 
 /// Keras's class; where it has none, the name that it would have.
 fn class(recipe: &LayerRecipe) -> &'static str {
+    if recipe
+        .recurrent()
+        .is_some_and(|r| r.bidirectional.is_some())
+    {
+        return "Bidirectional";
+    }
     match recipe {
         LayerRecipe::Embedding { .. } => "Embedding",
-        LayerRecipe::Lstm { .. } => "LSTM",
+        LayerRecipe::Lstm(_) => "LSTM",
+        LayerRecipe::Gru(_) => "GRU",
+        LayerRecipe::SimpleRnn(_) => "SimpleRNN",
         LayerRecipe::Dense { .. } => "Dense",
         LayerRecipe::Flatten {} => "Flatten",
         LayerRecipe::Dropout { .. } => "Dropout",

@@ -15,7 +15,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-MODELS = ["m1_embedding_dense", "m3_word_lstm", "m4_char_lstm"]
+MODELS = [
+    "m1_embedding_dense",
+    "m2_simple_rnn",
+    "m3_word_lstm",
+    "m4_char_lstm",
+    "m5_char_gru",
+    "m6_char_bilstm",
+]
 
 
 def arrays(path):

@@ -1,16 +1,12 @@
-//! Each kind of layer as ONNX operators: the only file that knows ONNX's gate order.
-
-use ndarray::ArrayD;
+//! Each kind of layer as ONNX operators; `recurrent` has those that carry a state.
 
 use super::graph::{Builder, Value};
 use super::onnx::{Attribute, Element, ValueInfo};
 use super::pads::{self, Carried};
+use super::recurrent::Operator;
 use crate::bundle::Trim;
 use crate::recipe::{Activation, LayerRecipe};
 use crate::train::network::{Layer, Network};
-
-/// ONNX's gates i, o, f, c by their place in Keras's i, f, c, o.
-const GATES: [usize; 4] = [0, 3, 1, 2];
 
 /// The file of a network that fits together.
 pub fn write(network: &Network<f32>, trim: Trim) -> Vec<u8> {
@@ -29,17 +25,17 @@ pub fn write(network: &Network<f32>, trim: Trim) -> Vec<u8> {
 /// Whether steps or rows come first while there is time.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Order {
-    TimeMajor,  // [time, batch, features], as ONNX's LSTM has it
+    TimeMajor,  // [time, batch, features], as ONNX's recurrent operators have it
     BatchMajor, // [batch, time, features]
 }
 
-struct Writer<'a> {
+pub(super) struct Writer<'a> {
     network: &'a Network<f32>,
-    trim: Trim,
-    graph: Builder,
+    pub(super) trim: Trim,
+    pub(super) graph: Builder,
     order: Order,
     /// What the last layer answered; over time or not.
-    value: Value,
+    pub(super) value: Value,
     over_time: bool,
     /// `[1, batch, 1]`, the shape over which initial states are repeated, once a layer asked for it.
     repeat: Option<Value>,
@@ -67,7 +63,7 @@ impl<'a> Writer<'a> {
         if network
             .layers
             .iter()
-            .any(|layer| matches!(layer.recipe, LayerRecipe::Lstm { .. }))
+            .any(|layer| layer.recipe.recurrent().is_some())
         {
             // Here a step is one number; behind the embedding it would be many to move.
             writer.order = Order::TimeMajor;
@@ -79,10 +75,15 @@ impl<'a> Writer<'a> {
     fn layer(&mut self, layer: &Layer<f32>, carried: &Carried, last: bool) {
         match layer.recipe {
             LayerRecipe::Embedding { .. } => self.embedding(layer),
-            LayerRecipe::Lstm {
-                units,
-                return_sequences,
-            } => self.lstm(layer, (units, return_sequences), carried),
+            LayerRecipe::Lstm(ref recurrent) => {
+                self.recurrent(layer, recurrent, &Operator::LSTM, carried);
+            }
+            LayerRecipe::Gru(ref recurrent) => {
+                self.recurrent(layer, recurrent, &Operator::GRU, carried);
+            }
+            LayerRecipe::SimpleRnn(ref recurrent) => {
+                self.recurrent(layer, recurrent, &Operator::RNN, carried);
+            }
             // The last activation is a sigmoid, and what goes into it is the logit.
             LayerRecipe::Dense { activation, .. } => {
                 self.dense(layer, if last { Activation::Linear } else { activation });
@@ -105,13 +106,8 @@ impl<'a> Writer<'a> {
                 | LayerRecipe::Dropout { .. }
                 | LayerRecipe::SpatialDropout { .. }
         ) {
-            self.over_time = matches!(
-                layer.recipe,
-                LayerRecipe::Lstm {
-                    return_sequences: true,
-                    ..
-                }
-            );
+            let recurrent = layer.recipe.recurrent();
+            self.over_time = recurrent.is_some_and(|recurrent| recurrent.return_sequences);
         }
     }
 
@@ -122,66 +118,13 @@ impl<'a> Writer<'a> {
         self.value = self.graph.node("Gather", &[&table, &ids], vec![]);
     }
 
-    fn lstm(
-        &mut self,
-        layer: &Layer<f32>,
-        (units, return_sequences): (usize, bool),
-        carried: &Carried,
-    ) {
-        let name = &layer.name;
-        let inputs = layer.weights[0].shape()[0];
-        let kernel = by_gate(&layer.weights[0], units);
-        let recurrent = by_gate(&layer.weights[1], units);
-        let bias = &layer.weights[2];
-        // ONNX adds a second bias to the recurrent product; Keras has only one.
-        let biases = GATES
-            .iter()
-            .flat_map(|&gate| (0..units).map(move |unit| bias[[gate * units + unit]]))
-            .chain(std::iter::repeat_n(0.0, 4 * units));
-        let gates = 4 * units;
-        let kernel = self
-            .graph
-            .floats(&format!("{name}/kernel"), &[1, gates, inputs], kernel);
-        let recurrent = self.graph.floats(
-            &format!("{name}/recurrent_kernel"),
-            &[1, gates, units],
-            recurrent,
-        );
-        let bias = self
-            .graph
-            .floats(&format!("{name}/bias"), &[1, 2 * gates], biases);
-        let lengths = match self.trim {
-            Trim::Masked => {
-                let lengths = "lengths".to_owned();
-                let int32 = Attribute::int("to", Element::Int32 as i64);
-                self.graph.node("Cast", &[&lengths], vec![int32])
-            }
-            Trim::Table | Trim::None => Value::new(),
-        };
-        let [output, cell] = match carried {
-            Carried::States { output, cell } => [("output", output), ("cell", cell)]
-                .map(|(what, table)| self.initial_state(name, what, (units, table))),
-            _ => [Value::new(), Value::new()],
-        };
-        let answer = format!("{name}/answer");
-        let outputs = if return_sequences {
-            vec![answer.clone()] // [time, 1, batch, units]
-        } else {
-            vec![Value::new(), answer.clone()] // [1, batch, units]
-        };
-        let input = self.value.clone();
-        self.graph.push(
-            "LSTM",
-            &[&input, &kernel, &recurrent, &bias, &lengths, &output, &cell],
-            outputs,
-            vec![Attribute::int("hidden_size", units as i64)],
-        );
-        let directions = self.graph.ints(&[i64::from(return_sequences)]);
-        self.value = self.graph.node("Squeeze", &[&answer, &directions], vec![]);
-    }
-
     /// The state after as many pads as the rows lack, for every row: `[1, batch, units]`.
-    fn initial_state(&mut self, name: &str, what: &str, table: (usize, &Vec<f64>)) -> Value {
+    pub(super) fn initial_state(
+        &mut self,
+        name: &str,
+        what: &str,
+        table: (usize, &Vec<f64>),
+    ) -> Value {
         let state = self.after_pads(&format!("{name}/{what}_after_pads"), table); // [1, 1, units]
         let repeat = self.repeat();
         self.graph.node("Expand", &[&state, &repeat], vec![])
@@ -340,7 +283,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn transpose(&mut self, axes: &[i64]) {
+    pub(super) fn transpose(&mut self, axes: &[i64]) {
         let value = self.value.clone();
         let perm = Attribute::ints("perm", axes);
         self.value = self.graph.node("Transpose", &[&value], vec![perm]);
@@ -375,13 +318,4 @@ impl<'a> Writer<'a> {
             ],
         )
     }
-}
-
-/// A `[inputs, 4 units]` matrix of Keras as ONNX's `[4 units, inputs]`, gates in ONNX's order.
-fn by_gate(matrix: &ArrayD<f32>, units: usize) -> impl Iterator<Item = f32> {
-    let inputs = matrix.shape()[0];
-    GATES
-        .into_iter()
-        .flat_map(move |gate| (0..units).map(move |unit| gate * units + unit))
-        .flat_map(move |column| (0..inputs).map(move |row| matrix[[row, column]]))
 }

@@ -9,9 +9,10 @@ mod layers;
 mod onnx;
 mod pads;
 mod proof;
+mod recurrent;
 
 use crate::bundle::Trim;
-use crate::recipe::LayerRecipe;
+use crate::recipe::{LayerRecipe, Recurrent};
 use crate::text::Side;
 use crate::train::network::Network;
 
@@ -57,7 +58,10 @@ pub fn trim(network: &Network<f32>, padding: Side) -> Trim {
         )
     }) {
         Trim::Masked
-    } else if has(|layer| matches!(layer, LayerRecipe::Flatten {})) || padding == Side::Post {
+    } else if has(|layer| matches!(layer, LayerRecipe::Flatten {}))
+        || has(|layer| layer.recurrent().is_some_and(|r| r.bidirectional.is_some()))
+        || padding == Side::Post
+    {
         Trim::None
     } else {
         Trim::Table
@@ -78,15 +82,28 @@ fn check(network: &Network<f32>) -> Result<(), ExportError> {
                 let rows = layer.weights.first().map_or(0, |w| w.shape()[0]);
                 (vec![vec![rows, units]], units)
             }
-            LayerRecipe::Lstm {
-                units,
-                return_sequences,
-            } => {
-                over_time = return_sequences;
-                let gates = 4 * units;
+            LayerRecipe::Lstm(ref recurrent) => {
+                over_time = recurrent.return_sequences;
+                let bias = vec![4 * recurrent.units];
                 (
-                    vec![vec![features, gates], vec![units, gates], vec![gates]],
-                    units,
+                    recurrent_shapes(recurrent, features, &bias, 4),
+                    recurrent.features(),
+                )
+            }
+            LayerRecipe::Gru(ref recurrent) => {
+                over_time = recurrent.return_sequences;
+                let bias = vec![2, 3 * recurrent.units];
+                (
+                    recurrent_shapes(recurrent, features, &bias, 3),
+                    recurrent.features(),
+                )
+            }
+            LayerRecipe::SimpleRnn(ref recurrent) => {
+                over_time = recurrent.return_sequences;
+                let bias = vec![recurrent.units];
+                (
+                    recurrent_shapes(recurrent, features, &bias, 1),
+                    recurrent.features(),
                 )
             }
             LayerRecipe::Dense { units, .. } => (vec![vec![features, units], vec![units]], units),
@@ -120,4 +137,21 @@ fn check(network: &Network<f32>) -> Result<(), ExportError> {
         return fail("it does not end in one number for each row".into());
     }
     Ok(())
+}
+
+/// Kernel, recurrent kernel and bias of each direction.
+fn recurrent_shapes(
+    recurrent: &Recurrent,
+    features: usize,
+    bias: &[usize],
+    gates: usize,
+) -> Vec<Vec<usize>> {
+    let wide = gates * recurrent.units;
+    let one = [
+        vec![features, wide],
+        vec![recurrent.units, wide],
+        bias.to_vec(),
+    ];
+    let directions = 1 + usize::from(recurrent.bidirectional.is_some());
+    one.iter().cycle().take(3 * directions).cloned().collect()
 }

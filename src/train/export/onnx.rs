@@ -81,6 +81,8 @@ pub struct Attribute {
     pub name: String,
     #[prost(int64, optional, tag = "3")]
     pub i: Option<i64>,
+    #[prost(bytes = "vec", optional, tag = "4")]
+    pub s: Option<Vec<u8>>,
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub ints: Vec<i64>,
     #[prost(int32, tag = "20")]
@@ -93,8 +95,18 @@ impl Attribute {
         Self {
             name: name.to_owned(),
             i: Some(value),
-            ints: Vec::new(),
             kind: 2,
+            ..Self::default()
+        }
+    }
+
+    /// `STRING`.
+    pub fn string(name: &str, value: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            s: Some(value.as_bytes().to_vec()),
+            kind: 3,
+            ..Self::default()
         }
     }
 
@@ -102,9 +114,9 @@ impl Attribute {
     pub fn ints(name: &str, values: &[i64]) -> Self {
         Self {
             name: name.to_owned(),
-            i: None,
             ints: values.to_vec(),
             kind: 7,
+            ..Self::default()
         }
     }
 }

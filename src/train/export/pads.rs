@@ -6,7 +6,7 @@
 
 use ndarray::ArrayD;
 
-use crate::recipe::{Activation, LayerRecipe};
+use crate::recipe::{Activation, LayerRecipe, Recurrent};
 use crate::sentiment::sigmoid;
 use crate::train::network::{Layer, Network};
 
@@ -15,12 +15,12 @@ use crate::train::network::{Layer, Network};
 pub enum Carried {
     /// Nothing: the layer answers each step by itself.
     Nothing,
-    /// An LSTM's output and cell.
+    /// A recurrent layer's output, and an LSTM's cell.
     States {
         /// `[maxlen, units]`
         output: Vec<f64>,
         /// `[maxlen, units]`
-        cell: Vec<f64>,
+        cell: Option<Vec<f64>>,
     },
     /// What pooling over time has seen.
     Pooled {
@@ -68,17 +68,15 @@ fn read(layer: &Layer<f32>, input: Steps, (pads, pad): (usize, usize)) -> (Carri
             };
             (Carried::Nothing, Some(steps))
         }
-        LayerRecipe::Lstm {
-            units,
-            return_sequences,
-        } => {
-            let (output, cell) = lstm(layer, units, &input);
-            let steps = Steps {
-                features: units,
-                values: output[units..].to_vec(),
-            };
-            let carried = Carried::States { output, cell };
-            (carried, return_sequences.then_some(steps))
+        LayerRecipe::Lstm(ref recurrent) => {
+            let (output, cell) = lstm(layer, recurrent.units, &input);
+            states(recurrent, output, Some(cell))
+        }
+        LayerRecipe::Gru(ref recurrent) => {
+            states(recurrent, gru(layer, recurrent.units, &input), None)
+        }
+        LayerRecipe::SimpleRnn(ref recurrent) => {
+            states(recurrent, simple_rnn(layer, recurrent.units, &input), None)
         }
         LayerRecipe::Dense { units, activation } => {
             let values = input
@@ -100,6 +98,19 @@ fn read(layer: &Layer<f32>, input: Steps, (pads, pad): (usize, usize)) -> (Carri
         // A network that flattens is not trimmed and asks for no states.
         LayerRecipe::Flatten {} => (Carried::Nothing, None),
     }
+}
+
+fn states(
+    recurrent: &Recurrent,
+    output: Vec<f64>,
+    cell: Option<Vec<f64>>,
+) -> (Carried, Option<Steps>) {
+    let steps = Steps {
+        features: recurrent.units,
+        values: output[recurrent.units..].to_vec(),
+    };
+    let carried = Carried::States { output, cell };
+    (carried, recurrent.return_sequences.then_some(steps))
 }
 
 impl Steps {
@@ -125,6 +136,38 @@ fn lstm(layer: &Layer<f32>, units: usize, input: &Steps) -> (Vec<f64>, Vec<f64>)
         }
     }
     (outputs, cells)
+}
+
+/// Outputs before the first step and after each: `[pads + 1, units]`.
+fn gru(layer: &Layer<f32>, units: usize, input: &Steps) -> Vec<f64> {
+    let [kernel, recurrent, bias] = [0, 1, 2].map(|at| &layer.weights[at]);
+    let mut outputs = vec![0.0; units];
+    for step in input.chunks() {
+        let output = last(&outputs, units);
+        let outer = |at: usize| f64::from(bias[[0, at]]) + product(kernel, step, at);
+        let inner = |at: usize| f64::from(bias[[1, at]]) + product(recurrent, &output, at);
+        for (unit, old) in output.iter().enumerate() {
+            let [update, reset] = [unit, units + unit].map(|at| sigmoid(outer(at) + inner(at)));
+            let candidate = 2 * units + unit;
+            let new = (outer(candidate) + reset * inner(candidate)).tanh();
+            outputs.push(update * old + (1.0 - update) * new);
+        }
+    }
+    outputs
+}
+
+/// Outputs before the first step and after each: `[pads + 1, units]`.
+fn simple_rnn(layer: &Layer<f32>, units: usize, input: &Steps) -> Vec<f64> {
+    let [kernel, recurrent, bias] = [0, 1, 2].map(|at| &layer.weights[at]);
+    let mut outputs = vec![0.0; units];
+    for step in input.chunks() {
+        let output = last(&outputs, units);
+        outputs.extend((0..units).map(|at| {
+            let sum = product(kernel, step, at) + product(recurrent, &output, at);
+            (f64::from(bias[[at]]) + sum).tanh()
+        }));
+    }
+    outputs
 }
 
 fn last(rows: &[f64], width: usize) -> Vec<f64> {

@@ -1,6 +1,7 @@
 //! `Dropout` and `SpatialDropout1D`: values, or whole features, set to zero in training and the rest scaled up.
 
 use rand::Rng;
+use rand_chacha::ChaCha8Rng;
 
 use super::{Backward, Context, Operation, Saved, zeroed};
 use crate::train::real::Real;
@@ -30,22 +31,12 @@ impl<R: Real> Operation<R> for Dropout {
         let Some(noise) = context.noise.as_deref_mut() else {
             return;
         };
-        let kept = R::from_f64(1.0 / (1.0 - self.rate));
-        let threshold = (self.rate * 65_536.0).round() as u32;
         let drawn = if self.spatial {
             context.layout.rows() * self.features
         } else {
             input.len()
         };
-        mask.reserve(drawn + 1);
-        // Two draws from each word: a rate is met within 1/65536.
-        while mask.len() < drawn {
-            let word = noise.next_u32();
-            for half in [word & 0xffff, word >> 16] {
-                mask.push(if half < threshold { R::ZERO } else { kept });
-            }
-        }
-        mask.truncate(drawn);
+        draw_mask(noise, self.rate, drawn, mask);
         self.multiply(context, mask, output);
     }
 
@@ -71,6 +62,27 @@ impl Dropout {
             scale(values, mask);
         }
     }
+}
+
+/// So many factors: zero for the share `rate`, and what keeps the mean for the rest.
+pub(super) fn draw_mask<R: Real>(
+    noise: &mut ChaCha8Rng,
+    rate: f64,
+    count: usize,
+    mask: &mut Vec<R>,
+) {
+    let kept = R::from_f64(1.0 / (1.0 - rate));
+    let threshold = (rate * 65_536.0).round() as u32;
+    mask.clear();
+    mask.reserve(count + 1);
+    // Two draws from each word: a rate is met within 1/65536.
+    while mask.len() < count {
+        let word = noise.next_u32();
+        for half in [word & 0xffff, word >> 16] {
+            mask.push(if half < threshold { R::ZERO } else { kept });
+        }
+    }
+    mask.truncate(count);
 }
 
 fn scale<R: Real>(values: &mut [R], mask: &[R]) {

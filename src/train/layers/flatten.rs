@@ -17,24 +17,31 @@ impl<R: Real> Operation<R> for Flatten {
         _: &mut Saved<R>,
         output: &mut Vec<R>,
     ) {
-        zeroed(output, input.len());
-        let (rows, steps) = (context.layout.rows(), context.layout.steps());
-        for (position, step) in input.chunks_exact(self.features).enumerate() {
-            let at = ((position % rows) * steps + position / rows) * self.features;
-            output[at..at + self.features].copy_from_slice(step);
+        let (layout, features) = (context.layout, self.features);
+        zeroed(output, layout.rows() * layout.steps() * features);
+        for (rank, row) in output
+            .chunks_exact_mut(layout.steps() * features)
+            .enumerate()
+        {
+            for (step, values) in row.chunks_exact_mut(features).enumerate() {
+                let at = layout.position(step, rank) * features;
+                values.copy_from_slice(&input[at..at + features]);
+            }
         }
     }
 
     fn backward(&self, context: &Context<'_, R>, pass: Backward<'_, R>) {
+        let (layout, features) = (context.layout, self.features);
         zeroed(pass.input_gradient, pass.input.len());
-        let (rows, steps) = (context.layout.rows(), context.layout.steps());
-        for (position, step) in pass
-            .input_gradient
-            .chunks_exact_mut(self.features)
-            .enumerate()
-        {
-            let at = ((position % rows) * steps + position / rows) * self.features;
-            step.copy_from_slice(&pass.output_gradient[at..at + self.features]);
+        let rows = pass.output_gradient.chunks_exact(layout.steps() * features);
+        for (rank, row) in rows.enumerate() {
+            for (step, values) in row.chunks_exact(features).enumerate() {
+                let at = layout.position(step, rank) * features;
+                let sums = &mut pass.input_gradient[at..at + features];
+                for (sum, value) in sums.iter_mut().zip(values) {
+                    *sum += *value;
+                }
+            }
         }
     }
 }

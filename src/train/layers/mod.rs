@@ -3,24 +3,28 @@
 //! A layer is a function of its weights and its input; what backward needs of forward lies in [`Saved`]. Activations are
 //! row-major `[positions, features]` while there is time and `[rows, features]` after it (see [`Layout`]).
 
+mod bidirectional;
 mod dense;
 mod dropout;
 mod flatten;
-mod lstm;
 mod pooling;
+mod recurrent;
+mod sequence;
 
 use ndarray::ArrayD;
 use rand_chacha::ChaCha8Rng;
 
 use super::layout::Layout;
 use super::real::Real;
-use crate::recipe::{Activation, LayerRecipe};
+use crate::recipe::{self, Activation, LayerRecipe};
 
+pub use bidirectional::Bidirectional;
 pub use dense::Dense;
 pub use dropout::Dropout;
 pub use flatten::Flatten;
-pub use lstm::Lstm;
 pub use pooling::{Pooling, Statistic};
+pub use recurrent::{Cell, Gru, Lstm, Recurrent, SimpleRnn};
+pub use sequence::Sequence;
 
 /// What one call of a layer may read.
 pub struct Context<'a, R> {
@@ -45,9 +49,11 @@ impl<R: Real> Context<'_, R> {
 #[derive(Clone, Debug, Default)]
 pub struct Saved<R> {
     /// Numbers, by the layer's own reckoning.
-    pub values: [Vec<R>; 5],
+    pub values: [Vec<R>; 8],
     /// Positions.
     pub positions: Vec<usize>,
+    /// What the layers inside of it keep.
+    pub parts: Vec<Saved<R>>,
 }
 
 /// Everything that backward needs of one layer.
@@ -98,20 +104,9 @@ pub fn operation<R: Real>(
     let features = input.features;
     match *recipe {
         LayerRecipe::Embedding { .. } => unreachable!("the embedding is the network's own"),
-        LayerRecipe::Lstm {
-            units,
-            return_sequences,
-        } => (
-            Box::new(Lstm {
-                inputs: features,
-                units,
-                return_sequences,
-            }),
-            Shape {
-                steps: input.steps.filter(|_| return_sequences),
-                features: units,
-            },
-        ),
+        LayerRecipe::Lstm(ref recurrent) => recurrent_layer(recurrent, input, || Lstm),
+        LayerRecipe::Gru(ref recurrent) => recurrent_layer(recurrent, input, || Gru),
+        LayerRecipe::SimpleRnn(ref recurrent) => recurrent_layer(recurrent, input, || SimpleRnn),
         LayerRecipe::Dense { units, activation } => {
             let activation = if last { Activation::Linear } else { activation };
             (
@@ -155,6 +150,50 @@ pub fn operation<R: Real>(
             pooling(&[Statistic::Max, Statistic::Average], features)
         }
     }
+}
+
+/// Input dropout, the layer itself, and the same from the other end.
+fn recurrent_layer<R: Real, C: Cell + 'static>(
+    recipe: &recipe::Recurrent,
+    input: Shape,
+    cell: fn() -> C,
+) -> (Box<dyn Operation<R>>, Shape) {
+    let direction = || -> Box<dyn Operation<R>> {
+        let layer = Recurrent {
+            inputs: input.features,
+            units: recipe.units,
+            return_sequences: recipe.return_sequences,
+            recurrent_dropout: recipe.recurrent_dropout,
+            cell: cell(),
+        };
+        if recipe.dropout == 0.0 {
+            return Box::new(layer);
+        }
+        let dropout = Dropout {
+            rate: recipe.dropout,
+            features: input.features,
+            spatial: true,
+        };
+        Box::new(Sequence {
+            first: dropout,
+            then: layer,
+        })
+    };
+    let shape = Shape {
+        steps: input.steps.filter(|_| recipe.return_sequences),
+        features: recipe.features(),
+    };
+    let Some(merge) = recipe.bidirectional else {
+        return (direction(), shape);
+    };
+    let both = Bidirectional {
+        directions: [direction(), direction()],
+        inputs: input.features,
+        units: recipe.units,
+        return_sequences: recipe.return_sequences,
+        merge,
+    };
+    (Box::new(both), shape)
 }
 
 fn pooling<R: Real>(

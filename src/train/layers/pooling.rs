@@ -35,8 +35,9 @@ impl<R: Real> Operation<R> for Pooling {
         saved.positions.resize(layout.rows() * self.features, 0);
         for (at, statistic) in self.statistics.iter().enumerate() {
             for step in 0..layout.steps() {
-                for rank in 0..layout.running[step] {
-                    let position = layout.offsets[step] + rank;
+                let running = layout.lengths.partition_point(|&length| length > step);
+                for rank in 0..running {
+                    let position = layout.position(step, rank);
                     let values = &input[position * self.features..][..self.features];
                     let pooled = &mut output[rank * width + at * self.features..][..self.features];
                     match statistic {
@@ -89,7 +90,7 @@ impl<R: Real> Operation<R> for Pooling {
                     Statistic::Average => {
                         let share = R::from_f64(1.0 / layout.lengths[rank] as f64);
                         for step in 0..layout.lengths[rank] {
-                            let position = layout.offsets[step] + rank;
+                            let position = layout.position(step, rank);
                             let input = &mut pass.input_gradient[position * self.features..]
                                 [..self.features];
                             for (input, gradient) in input.iter_mut().zip(gradient) {
