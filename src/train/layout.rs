@@ -23,7 +23,7 @@ pub struct Layout {
     pub offsets: Vec<usize>,
     /// The id at each position.
     pub ids: Vec<i64>,
-    /// The steps in order, cut where [`CHUNK`] positions are reached.
+    /// The steps in order, cut where some 256 positions are reached: what fits the cache.
     pub chunks: Vec<Range<usize>>,
     /// The most positions of a chunk.
     pub longest_chunk: usize,
