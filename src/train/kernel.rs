@@ -1,7 +1,7 @@
 //! Matrix products, for the machine at hand.
 //!
-//! Large products go to the `gemm` crate. A recurrent step multiplies a handful of rows by the same small matrix
-//! hundreds of times, where packing would cost more than it saves: [`small_product`] is that one, blocked in registers.
+//! Large products go to the `gemm` crate. A recurrent layer multiplies a handful of rows by the same small matrices
+//! hundreds of times: those are packed once with [`pack`], and [`multiply`] is blocked in registers.
 
 use super::real::Real;
 use super::vector::Vector;
@@ -81,33 +81,60 @@ pub fn product<R: Real>(out: &mut [R], a: View<'_, R>, b: View<'_, R>, accumulat
     }
 }
 
-/// `out = a b` for few rows: `out` at least `[rows, n]`, `a` `[rows, k]`, `b` `[k, n]`, all row-major.
+/// A row-major `b` `[k, n]` (`n` numbers a row, `transposed`: `k` of them) in the order in which [`multiply`] reads it: panels
+/// as wide as its registers, each with the rows one after another.
 #[inline(always)]
-pub fn small_product<V: Vector>(
-    token: V::Token,
-    out: &mut [V::Item],
-    a: &[V::Item],
+pub fn pack<V: Vector>(
     b: &[V::Item],
-    size: Size,
+    (k, n): (usize, usize),
+    transposed: bool,
+    packed: &mut Vec<V::Item>,
 ) {
+    packed.clear();
+    packed.resize(k * n.next_multiple_of(V::LANES), V::Item::ZERO);
+    let mut rest = &mut packed[..];
     let mut column = 0;
-    while column < size.n {
-        // Four registers across and four rows down keep sixteen sums, enough to hide the latency of a multiply-add.
-        let left = size.n - column;
-        if V::REGISTERS >= 32 && left >= 4 * V::LANES {
-            columns::<V, 4>(token, out, a, b, size, column);
-            column += 4 * V::LANES;
-        } else if left >= 2 * V::LANES {
-            columns::<V, 2>(token, out, a, b, size, column);
-            column += 2 * V::LANES;
-        } else {
-            columns::<V, 1>(token, out, a, b, size, column);
-            column += V::LANES;
+    while column < n {
+        let wide = panel::<V>(n - column) * V::LANES;
+        let (panel, after) = rest.split_at_mut(k * wide);
+        let filled = wide.min(n - column);
+        for (p, line) in panel.chunks_exact_mut(wide).enumerate() {
+            if transposed {
+                for (at, value) in line[..filled].iter_mut().enumerate() {
+                    *value = b[(column + at) * k + p];
+                }
+            } else {
+                line[..filled].copy_from_slice(&b[p * n + column..][..filled]);
+            }
         }
+        rest = after;
+        column += wide;
     }
 }
 
-/// The sizes of a small product.
+/// Registers across a panel that has so many columns before it ends. With four and four rows down there are sixteen sums,
+/// enough to hide the latency of a multiply-add.
+#[inline(always)]
+fn panel<V: Vector>(columns: usize) -> usize {
+    if V::REGISTERS >= 32 && columns >= 4 * V::LANES {
+        4
+    } else if columns >= 2 * V::LANES {
+        2
+    } else {
+        1
+    }
+}
+
+/// The left side of a product.
+#[derive(Clone, Copy)]
+pub enum Left<'a, R> {
+    /// `[rows, k]`, row-major.
+    Rows(&'a [R]),
+    /// `[k, rows]`, row-major.
+    Columns(&'a [R]),
+}
+
+/// The sizes of a product.
 #[derive(Clone, Copy)]
 pub struct Size {
     /// Rows of `a` and `out`.
@@ -118,64 +145,121 @@ pub struct Size {
     pub n: usize,
 }
 
+/// `out = a b`, or `out += a b` where it accumulates, for a `b` of [`pack`]; `out` is row-major, at least `[rows, n]`.
 #[inline(always)]
-fn columns<V: Vector, const WIDE: usize>(
+pub fn multiply<V: Vector>(
+    token: V::Token,
+    out: &mut [V::Item],
+    a: Left<'_, V::Item>,
+    packed: &[V::Item],
+    size: Size,
+    accumulate: bool,
+) {
+    let mut rest = packed;
+    let mut column = 0;
+    while column < size.n {
+        let wide = panel::<V>(size.n - column);
+        let (b, after) = rest.split_at(size.k * wide * V::LANES);
+        let place = Place {
+            column,
+            size,
+            accumulate,
+        };
+        match (wide, a) {
+            (4, Left::Rows(a)) => down::<V, 4, false>(token, out, a, b, place),
+            (4, Left::Columns(a)) => down::<V, 4, true>(token, out, a, b, place),
+            (2, Left::Rows(a)) => down::<V, 2, false>(token, out, a, b, place),
+            (2, Left::Columns(a)) => down::<V, 2, true>(token, out, a, b, place),
+            (_, Left::Rows(a)) => down::<V, 1, false>(token, out, a, b, place),
+            (_, Left::Columns(a)) => down::<V, 1, true>(token, out, a, b, place),
+        }
+        rest = after;
+        column += wide * V::LANES;
+    }
+}
+
+/// Where in `out` a panel's products go.
+#[derive(Clone, Copy)]
+struct Place {
+    column: usize,
+    size: Size,
+    accumulate: bool,
+}
+
+/// One panel, four rows at a time.
+#[inline(always)]
+fn down<V: Vector, const WIDE: usize, const TURNED: bool>(
     token: V::Token,
     out: &mut [V::Item],
     a: &[V::Item],
     b: &[V::Item],
-    size: Size,
-    column: usize,
+    place: Place,
 ) {
-    let lines = out.chunks_mut(4 * size.n).zip(a.chunks(4 * size.k));
-    for (out, a) in lines.take(size.rows.div_ceil(4)) {
-        match a.len() / size.k {
-            4 => block::<V, 4, WIDE>(token, out, a, b, size, column),
-            3 => block::<V, 3, WIDE>(token, out, a, b, size, column),
-            2 => block::<V, 2, WIDE>(token, out, a, b, size, column),
-            _ => block::<V, 1, WIDE>(token, out, a, b, size, column),
-        }
+    let rows = place.size.rows;
+    let mut row = 0;
+    while row + 4 <= rows {
+        block::<V, 4, WIDE, TURNED>(token, out, a, b, (row, place));
+        row += 4;
+    }
+    match rows - row {
+        3 => block::<V, 3, WIDE, TURNED>(token, out, a, b, (row, place)),
+        2 => block::<V, 2, WIDE, TURNED>(token, out, a, b, (row, place)),
+        1 => block::<V, 1, WIDE, TURNED>(token, out, a, b, (row, place)),
+        _ => {}
     }
 }
 
 #[inline(always)]
-fn block<V: Vector, const ROWS: usize, const WIDE: usize>(
+fn block<V: Vector, const ROWS: usize, const WIDE: usize, const TURNED: bool>(
     token: V::Token,
     out: &mut [V::Item],
     a: &[V::Item],
     b: &[V::Item],
-    Size { k, n, .. }: Size,
-    column: usize,
+    (first, place): (usize, Place),
 ) {
+    let Size { rows, k, n } = place.size;
     let mut sums = [[V::splat(token, V::Item::ZERO); WIDE]; ROWS];
-    let a: [&[V::Item]; ROWS] = std::array::from_fn(|row| &a[row * k..(row + 1) * k]);
-    for (p, line) in b.chunks_exact(n).enumerate().take(k) {
-        let mut factors = [V::splat(token, V::Item::ZERO); WIDE];
-        for wide in 0..WIDE {
-            factors[wide] = V::load(token, &line[column + wide * V::LANES..]);
-        }
-        for row in 0..ROWS {
-            let value = V::splat(token, a[row][p]);
+    let lines = b.chunks_exact(WIDE * V::LANES);
+    // Plain loops: a closure would not be compiled for the instruction set.
+    if TURNED {
+        for (line, a) in lines.zip(a.chunks_exact(rows)) {
+            let a = &a[first..first + ROWS];
+            let mut factors = [V::splat(token, V::Item::ZERO); WIDE];
             for wide in 0..WIDE {
-                sums[row][wide] = value.mul_add(token, factors[wide], sums[row][wide]);
+                factors[wide] = V::load(token, &line[wide * V::LANES..]);
+            }
+            for row in 0..ROWS {
+                let value = V::splat(token, a[row]);
+                for wide in 0..WIDE {
+                    sums[row][wide] = value.mul_add(token, factors[wide], sums[row][wide]);
+                }
+            }
+        }
+    } else {
+        let a = &a[first * k..(first + ROWS) * k];
+        for (p, line) in lines.enumerate() {
+            let mut factors = [V::splat(token, V::Item::ZERO); WIDE];
+            for wide in 0..WIDE {
+                factors[wide] = V::load(token, &line[wide * V::LANES..]);
+            }
+            for row in 0..ROWS {
+                let value = V::splat(token, a[row * k + p]);
+                for wide in 0..WIDE {
+                    sums[row][wide] = value.mul_add(token, factors[wide], sums[row][wide]);
+                }
             }
         }
     }
     for row in 0..ROWS {
+        let start = (first + row) * n + place.column;
+        let line = &mut out[start..(first + row + 1) * n];
         for wide in 0..WIDE {
-            sums[row][wide].store(
-                token,
-                &mut out[row * n + column + wide * V::LANES..(row + 1) * n],
-            );
-        }
-    }
-}
-
-/// `out[j, i] = a[i, j]` for `a` `[rows, columns]`, row-major.
-pub fn transpose<R: Real>(a: &[R], rows: usize, columns: usize, out: &mut [R]) {
-    for (i, line) in a.chunks_exact(columns).enumerate() {
-        for (j, value) in line.iter().enumerate() {
-            out[j * rows + i] = *value;
+            let to = &mut line[wide * V::LANES..];
+            let mut sum = sums[row][wide];
+            if place.accumulate {
+                sum = sum.add(token, V::load(token, to));
+            }
+            sum.store(token, to);
         }
     }
 }

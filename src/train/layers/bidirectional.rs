@@ -31,6 +31,7 @@ impl<R: Real> Operation<R> for Bidirectional<R> {
             values,
             positions,
             parts,
+            ..
         } = saved;
         let [ahead, back, turned, ..] = values;
         context.layout.reversed(positions);
@@ -78,6 +79,7 @@ impl<R: Real> Operation<R> for Bidirectional<R> {
             values,
             positions,
             parts,
+            ..
         } = pass.saved;
         let [ahead, back, turned, by_ahead, by_back, scratch, ..] = values;
         sized(by_ahead, ahead.len());

@@ -50,6 +50,8 @@ impl<R: Real> Context<'_, R> {
 pub struct Saved<R> {
     /// Numbers, by the layer's own reckoning.
     pub values: [Vec<R>; 8],
+    /// Matrices as products read them.
+    pub packed: [Vec<R>; 3],
     /// Positions.
     pub positions: Vec<usize>,
     /// What the layers inside of it keep.

@@ -63,7 +63,9 @@ impl Cell for Gru {
         };
         let mut j = 0;
         while j < units {
-            let [update, reset, new] = [&*z, &*r, &*h].map(|gate| V::load(token, &gate[j..]));
+            let update = V::load(token, &z[j..]);
+            let reset = V::load(token, &r[j..]);
+            let new = V::load(token, &h[j..]);
             let by_state = V::load(token, &row.above[j..])
                 .add(token, V::load(token, &row.after[j..]))
                 .add(token, V::load(token, &row.carried[j..]));
@@ -78,13 +80,10 @@ impl Cell for Gru {
                 .flushed(token);
             let inner = V::load(token, &product[j..]);
             let by_reset = by_logistic(by_new.mul(token, inner), reset);
-            for (to, also_to, gradient) in [
-                (&mut *z, &mut *inner_z, by_update),
-                (&mut *r, &mut *inner_r, by_reset),
-            ] {
-                gradient.store(token, &mut to[j..]);
-                gradient.store(token, &mut also_to[j..]);
-            }
+            by_update.store(token, &mut z[j..]);
+            by_update.store(token, &mut inner_z[j..]);
+            by_reset.store(token, &mut r[j..]);
+            by_reset.store(token, &mut inner_r[j..]);
             by_new.store(token, &mut h[j..]);
             by_new
                 .mul(token, reset)

@@ -54,8 +54,10 @@ impl Cell for Lstm {
         let [_, squashed] = row.kept;
         let mut j = 0;
         while j < units {
-            let [in_gate, forget, new, out] =
-                [&*i, &*f, &*g, &*o].map(|gate| V::load(token, &gate[j..]));
+            let in_gate = V::load(token, &i[j..]);
+            let forget = V::load(token, &f[j..]);
+            let new = V::load(token, &g[j..]);
+            let out = V::load(token, &o[j..]);
             let squash = V::load(token, &squashed[j..]);
             let by_state =
                 V::load(token, &row.above[j..]).add(token, V::load(token, &row.after[j..]));
