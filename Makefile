@@ -10,7 +10,6 @@ CARGO ?= cargo
 LISTEN ?= 127.0.0.1:8080
 MODELS ?= models
 IMAGE ?= sentiment
-DOCKER ?= docker
 
 build: onnxruntime
 	$(CARGO) build --release --locked
@@ -43,8 +42,9 @@ test-all: test lint golden image
 golden:
 	@CARGO="$(CARGO)" scripts/golden.sh
 
+# Built, started and asked whether it is ready.
 image:
-	$(DOCKER) build -f docker/Dockerfile -t $(IMAGE) .
+	@scripts/image.sh $(IMAGE)
 
 clean:
 	rm -rf .ort
