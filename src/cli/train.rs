@@ -1,6 +1,7 @@
 //! `sentiment train`: a recipe and reviews in, a bundle out. Whatever happens, there is a whole bundle or none.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,8 +13,9 @@ use crate::bundle;
 use crate::config::usable_cpus;
 use crate::engine::session::Runtime;
 use crate::recipe::Recipe;
+use crate::train::checkpoint::{Checkpoints, Start};
 use crate::train::dataset::{self, DataArg};
-use crate::train::fit::{Control, Event};
+use crate::train::fit::{Control, Event, Happened};
 use crate::train::report::{Epoch, Table};
 use crate::train::run::{Finished, Prepared, Trained};
 
@@ -32,13 +34,25 @@ pub struct Args {
     out: PathBuf,
     /// Threads; all cores that the process may use unless given. The weights do not depend on it.
     #[arg(long)]
-    threads: Option<std::num::NonZeroUsize>,
+    threads: Option<NonZeroUsize>,
     /// Seeds weights, dropout and the order of rows, in the place of the recipe's.
     #[arg(long)]
     seed: Option<u64>,
     /// On Ctrl-C publish the best finished epoch without asking.
     #[arg(long)]
     keep_best: bool,
+    /// A folder for checkpoints: started again, the same command goes on from the last one and makes the same weights as
+    /// if it had never been interrupted. Removed once the model is published.
+    #[arg(long, value_name = "DIR")]
+    checkpoint: Option<PathBuf>,
+    /// Steps from one checkpoint to the next.
+    #[arg(
+        long,
+        value_name = "STEPS",
+        default_value = "500",
+        requires = "checkpoint"
+    )]
+    checkpoint_every: NonZeroUsize,
 }
 
 /// Runs the command.
@@ -57,7 +71,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let flag = Arc::clone(&interrupted);
     super::on_interrupt(move || {
         if flag.swap(true, Ordering::SeqCst) {
-            eprintln!("error: interrupted again; nothing was written");
+            eprintln!("error: interrupted again; no model was written");
             std::process::exit(1);
         }
     })?;
@@ -74,10 +88,19 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()?;
+    let checkpoints = args
+        .checkpoint
+        .map(|dir| Checkpoints::open(&dir, args.checkpoint_every, prepared.origin()))
+        .transpose()?;
+    let start = match &checkpoints {
+        Some(checkpoints) => checkpoints.latest(prepared.start())?,
+        None => Start::fresh(prepared.start()),
+    };
+    say_start(&start);
     let mut progress = Progress::new("train");
     let mut observe = |event: Event<'_>| {
-        match event {
-            Event::Step(p) => {
+        match event.happened {
+            Happened::Step(p) => {
                 let within = p.step as f64 / p.steps as f64;
                 let share = (p.epoch as f64 - 1.0 + within) / p.epochs as f64;
                 progress.at(
@@ -88,7 +111,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                     ),
                 );
             }
-            Event::Epoch {
+            Happened::Epoch {
                 epoch,
                 epochs,
                 best,
@@ -99,21 +122,26 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             false => Control::Continue,
         }
     };
-    let finished = pool.install(|| prepared.train(&mut observe))?;
+    let finished =
+        pool.install(|| prepared.train(start.state, checkpoints.as_ref(), &mut observe))?;
     progress.clear();
-    let trained = match finished {
-        Finished::Trained(trained) => trained,
+    let (trained, stopped) = match finished {
+        Finished::Trained(trained) => (trained, false),
+        Finished::Stopped(Some(trained)) if args.keep_best => (trained, true),
+        Finished::Stopped(_) if let Some(checkpoints) = &checkpoints => {
+            anyhow::bail!("interrupted; {}", how_to_go_on(checkpoints))
+        }
         Finished::Stopped(None) => {
             anyhow::bail!("interrupted before the first epoch was finished; nothing was written")
         }
         Finished::Stopped(Some(trained)) => {
-            if !(args.keep_best || ask(&trained)?) {
+            if !ask(&trained)? {
                 anyhow::bail!(
                     "interrupted; nothing was written (epoch {} was the best; --keep-best publishes it)",
                     trained.best_epoch
                 );
             }
-            trained
+            (trained, true)
         }
     };
     for (name, measured) in [
@@ -138,7 +166,37 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             written.version
         );
     }
+    match checkpoints {
+        Some(checkpoints) if stopped => println!("{}", how_to_go_on(&checkpoints)),
+        Some(checkpoints) => checkpoints.remove()?,
+        None => {}
+    }
     Ok(())
+}
+
+fn say_start(start: &Start) {
+    for (path, reason) in &start.damaged {
+        eprintln!(
+            "warning: checkpoint {} is damaged: {reason}",
+            path.display()
+        );
+    }
+    if let Some(from) = &start.from {
+        let state = &start.state;
+        println!(
+            "goes on from {}: epoch {}, after step {}",
+            from.display(),
+            state.epoch,
+            state.step
+        );
+    }
+}
+
+fn how_to_go_on(checkpoints: &Checkpoints) -> String {
+    format!(
+        "the same command goes on from the checkpoint in {}",
+        checkpoints.dir().display()
+    )
 }
 
 fn epoch_line(epoch: &Epoch, epochs: usize, best: bool) -> String {

@@ -61,6 +61,17 @@ impl<R: Real> Adam<R> {
         self.steps as usize
     }
 
+    /// The mean of gradients and the mean of squares of every weight; nothing before the first step.
+    pub fn moments(&self) -> &[(Vec<R>, Vec<R>)] {
+        &self.moments
+    }
+
+    /// Goes on from where another one was, with as many moments as it had.
+    pub fn resume(&mut self, steps: u32, moments: Vec<(Vec<R>, Vec<R>)>) {
+        self.steps = steps.cast_signed();
+        self.moments = moments;
+    }
+
     /// Moves every weight against its gradient. Returns the gradients' global norm before clipping.
     pub fn step<'a>(
         &mut self,

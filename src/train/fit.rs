@@ -8,8 +8,9 @@ use super::batches::Drawing;
 use super::crop::crops;
 use super::network::Network;
 use super::report::{Epoch, History};
-use super::step::{Stepper, Target, cross_entropy};
-use crate::recipe::{FitRecipe, Monitor, Schedule};
+use super::state::State;
+use super::step::{Target, cross_entropy};
+use crate::recipe::{FitRecipe, Schedule};
 use crate::sentiment::Label;
 
 /// A row to learn from.
@@ -23,12 +24,29 @@ pub struct Row {
     pub weight: f64,
 }
 
-/// What the observer is told.
-#[derive(Clone, Debug)]
-pub enum Event<'a> {
-    /// After each step.
+/// What is learned from and what is only looked at.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    /// To learn from.
+    pub train: &'a [Row],
+    /// To choose the epoch by; may be empty.
+    pub validation: &'a [Row],
+}
+
+/// What the observer is told, with the state as it is then: all that is needed to go on from there another time.
+pub struct Event<'a> {
+    /// What happened.
+    pub happened: Happened<'a>,
+    /// Where that leaves the training.
+    pub state: &'a State,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Happened<'a> {
+    /// A step.
     Step(Progress),
-    /// After each epoch.
+    /// The end of an epoch.
     Epoch {
         /// Its figures.
         epoch: &'a Epoch,
@@ -101,18 +119,18 @@ pub struct Fitted {
     pub stopped: bool,
 }
 
-/// Trains `network` on the current rayon pool. With early stopping the best epoch's weights are kept, without it the
-/// last one's, as Keras does; when the observer stops training, the best finished epoch's.
+/// Trains on the current rayon pool, from any state to the end. With early stopping the best epoch's weights are kept,
+/// without it the last one's, as Keras does; when the observer stops training, the best finished epoch's.
 ///
 /// # Errors
 /// No rows, or a loss that is no number.
 pub fn fit(
-    network: Network<f32>,
-    train: &[Row],
-    validation: &[Row],
+    mut state: State,
+    rows: Rows<'_>,
     recipe: &FitRecipe,
     observe: &mut dyn FnMut(Event<'_>) -> Control,
 ) -> Result<Fitted, FitError> {
+    let Rows { train, validation } = rows;
     if train.is_empty() {
         return Err(FitError::NoRows);
     }
@@ -122,26 +140,20 @@ pub fn fit(
         bucket: recipe.bucket,
         seed: recipe.seed,
     };
-    let mut stepper = Stepper::new(network, recipe);
-    let mut history = History::default();
-    let mut best: Option<(f64, usize, Network<f32>)> = None;
-    for epoch in 1..=recipe.epochs {
-        let start = Instant::now();
+    while !state.ended(recipe) {
+        let (start, spent) = (Instant::now(), state.sums.seconds);
+        let epoch = state.epoch;
         let parts = crops(recipe.crop.as_ref(), epoch, recipe.seed, &lengths);
         let shown: Vec<usize> = parts.iter().map(ExactSizeIterator::len).collect();
         let batches = drawing.epoch(epoch, &shown);
-        let (mut loss, mut correct, mut seen) = (0.0, 0, 0);
-        for (at, batch) in batches.iter().enumerate() {
-            let learning_rate = rate(
-                recipe,
-                (epoch - 1) * batches.len() + at,
-                recipe.epochs * batches.len(),
-            );
+        let steps = batches.len();
+        for (at, batch) in batches.iter().enumerate().skip(state.step) {
+            let learning_rate = rate(recipe, (epoch - 1) * steps + at, recipe.epochs * steps);
             let targets: Vec<Target<'_>> = batch
                 .iter()
                 .map(|&row| target(&train[row], &parts[row]))
                 .collect();
-            let outcome = stepper.step(&targets, learning_rate);
+            let outcome = state.stepper.step(&targets, learning_rate);
             if !(outcome.loss.is_finite() && outcome.gradient_norm.is_finite()) {
                 let loss = if outcome.loss.is_finite() {
                     f64::NAN
@@ -155,92 +167,74 @@ pub fn fit(
                     learning_rate,
                 });
             }
-            seen += batch.len();
-            loss += outcome.loss * batch.len() as f64;
-            correct += outcome.correct;
+            state.count(outcome, batch.len());
+            state.sums.seconds = spent + start.elapsed().as_secs_f64();
+            let (loss, accuracy) = state.sums.means();
             let progress = Progress {
                 epoch,
                 epochs: recipe.epochs,
                 step: at + 1,
-                steps: batches.len(),
-                loss: loss / seen as f64,
-                accuracy: correct as f64 / seen as f64,
+                steps,
+                loss,
+                accuracy,
             };
-            if observe(Event::Step(progress)) == Control::Stop {
-                return Ok(finish(
-                    best.map(|(_, epoch, network)| (epoch, network)),
-                    history,
-                    true,
-                ));
+            let event = Event {
+                happened: Happened::Step(progress),
+                state: &state,
+            };
+            if observe(event) == Control::Stop {
+                return Ok(Fitted::stopped(state));
             }
         }
-        let held_out = (!validation.is_empty()).then(|| evaluate(&stepper.network, validation));
-        history.epochs.push(Epoch {
+        let held_out =
+            (!validation.is_empty()).then(|| evaluate(&state.stepper.network, validation));
+        let (loss, accuracy) = state.sums.means();
+        let finished = Epoch {
             epoch,
-            loss: loss / seen as f64,
-            accuracy: correct as f64 / seen as f64,
+            loss,
+            accuracy,
             val_loss: held_out.map(|(loss, _)| loss),
             val_accuracy: held_out.map(|(_, accuracy)| accuracy),
-            learning_rate: rate(
-                recipe,
-                epoch * batches.len() - 1,
-                recipe.epochs * batches.len(),
-            ),
-            seconds: start.elapsed().as_secs_f64(),
-        });
-        // What is monitored, turned so that lower is better; without validation the last epoch is the best.
-        let monitor = recipe
-            .early_stopping
-            .as_ref()
-            .map_or(Monitor::ValLoss, |e| e.monitor);
-        let figure = match (held_out, monitor) {
-            (Some((loss, _)), Monitor::ValLoss) => loss,
-            (Some((_, accuracy)), Monitor::ValAccuracy) => -accuracy,
-            (None, _) => -(epoch as f64),
+            learning_rate: rate(recipe, epoch * steps - 1, recipe.epochs * steps),
+            seconds: spent + start.elapsed().as_secs_f64(),
         };
-        let min_delta = recipe.early_stopping.as_ref().map_or(0.0, |e| e.min_delta);
-        let improved = best
-            .as_ref()
-            .is_none_or(|(before, ..)| figure < before - min_delta);
-        if improved {
-            best = Some((figure, epoch, stepper.network.clone()));
-        }
-        let finished = history.epochs.last().expect("an epoch was just added");
-        let event = Event::Epoch {
-            epoch: finished,
-            epochs: recipe.epochs,
-            best: improved,
+        let best = state.close_epoch(finished.clone(), recipe);
+        let event = Event {
+            happened: Happened::Epoch {
+                epoch: &finished,
+                epochs: recipe.epochs,
+                best,
+            },
+            state: &state,
         };
         if observe(event) == Control::Stop {
-            return Ok(finish(
-                best.map(|(_, epoch, network)| (epoch, network)),
-                history,
-                true,
-            ));
-        }
-        let waited = best.as_ref().map_or(0, |(_, best, _)| epoch - best);
-        if recipe
-            .early_stopping
-            .as_ref()
-            .is_some_and(|e| waited >= e.patience.max(1))
-        {
-            break;
+            return Ok(Fitted::stopped(state));
         }
     }
-    let kept = match (&recipe.early_stopping, best) {
-        (Some(_), Some((_, epoch, network))) => (epoch, network),
-        _ => (history.epochs.len(), stepper.network),
-    };
-    Ok(finish(Some(kept), history, false))
+    Ok(Fitted::ended(state, recipe))
 }
 
-fn finish(kept: Option<(usize, Network<f32>)>, history: History, stopped: bool) -> Fitted {
-    let (best_epoch, network) = kept.map_or((0, None), |(epoch, network)| (epoch, Some(network)));
-    Fitted {
-        network,
-        history,
-        best_epoch,
-        stopped,
+impl Fitted {
+    fn ended(state: State, recipe: &FitRecipe) -> Self {
+        let (best_epoch, network) = match (&recipe.early_stopping, state.best) {
+            (Some(_), Some(best)) => (best.epoch, best.network),
+            _ => (state.history.epochs.len(), state.stepper.network),
+        };
+        Self {
+            network: Some(network),
+            history: state.history,
+            best_epoch,
+            stopped: false,
+        }
+    }
+
+    fn stopped(state: State) -> Self {
+        Self {
+            best_epoch: state.best.as_ref().map_or(0, |best| best.epoch),
+            network: state.best.map(|best| best.network),
+            history: state.history,
+            stopped: true,
+        }
     }
 }
 

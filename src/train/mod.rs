@@ -2,6 +2,7 @@
 
 pub mod adam;
 pub mod batches;
+pub mod checkpoint;
 mod crop;
 pub mod curves;
 pub mod dataset;
@@ -15,9 +16,11 @@ pub mod kernel;
 pub mod layers;
 pub mod layout;
 pub mod network;
+pub mod origin;
 pub mod real;
 pub mod report;
 pub mod run;
+pub mod state;
 pub mod step;
 pub mod summary;
 pub mod vector;

@@ -1,14 +1,15 @@
 //! A whole training, read from top to bottom: split, fit the vocabulary, encode, fit the weights, measure, export, prove.
 
-use std::time::Instant;
-
+use super::checkpoint::{CheckpointError, Checkpoints};
 use super::curves::curves_svg;
 use super::dataset::{Dataset, Splits, Statistics, describe};
 use super::export::{self, ExportError, Proof, ProofError};
-use super::fit::{Control, Event, FitError, Row, fit};
+use super::fit::{Control, Event, FitError, Row, Rows, fit};
 use super::golden;
 use super::network::Network;
+use super::origin::Origin;
 use super::report::{Answer, History, fit_temperature, measure_split};
+use super::state::State;
 use super::summary::summary;
 use crate::bundle::{Draft, Metrics, SourceRecord, TrainingRecord, digest};
 use crate::engine::session::Runtime;
@@ -31,6 +32,9 @@ pub enum TrainError {
     /// The weights.
     #[error(transparent)]
     Fit(#[from] FitError),
+    /// The checkpoints.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// The graph.
     #[error(transparent)]
     Export(#[from] ExportError),
@@ -70,7 +74,6 @@ pub struct Trained {
     pub metrics: Metrics,
     /// From logit to score, fitted on validation.
     pub calibration: Calibration,
-    seconds: f64,
 }
 
 /// The end of the loop.
@@ -146,22 +149,48 @@ impl Prepared {
         Network::build(layers, self.encoder.rows(), padding.maxlen, fit.seed)
     }
 
-    /// Trains on the current rayon pool, then calibrates on validation and scores validation and test.
+    /// What is trained, on what.
+    pub fn origin(&self) -> Origin {
+        Origin::new(&self.recipe, fingerprint(&self.sources))
+    }
+
+    /// The state before the first step.
+    pub fn start(&self) -> State {
+        State::new(self.network(), &self.recipe.fit)
+    }
+
+    /// Trains on the current rayon pool, from `start` on, then calibrates on validation and scores validation and test.
+    /// Where there are checkpoints, one is written whenever it is due and when the observer stops.
     ///
     /// # Errors
-    /// The loss is no number.
+    /// The loss is no number, or a checkpoint cannot be written.
     pub fn train(
         self,
+        start: State,
+        checkpoints: Option<&Checkpoints>,
         observe: &mut dyn FnMut(Event<'_>) -> Control,
     ) -> Result<Finished, TrainError> {
-        let start = Instant::now();
-        let fitted = fit(
-            self.network(),
-            &self.train,
-            &self.validation.rows,
-            &self.recipe.fit,
-            observe,
-        )?;
+        let rows = Rows {
+            train: &self.train,
+            validation: &self.validation.rows,
+        };
+        let mut unwritten = None;
+        let mut observe = |event: Event<'_>| {
+            let state = event.state;
+            let control = observe(event);
+            if let Some(checkpoints) = checkpoints
+                && (control == Control::Stop || checkpoints.due(state))
+                && let Err(error) = checkpoints.write(state)
+            {
+                unwritten = Some(error);
+                return Control::Stop;
+            }
+            control
+        };
+        let fitted = fit(start, rows, &self.recipe.fit, &mut observe)?;
+        if let Some(error) = unwritten {
+            return Err(error.into());
+        }
         let Some(network) = fitted.network else {
             return Ok(Finished::Stopped(None));
         };
@@ -182,7 +211,6 @@ impl Prepared {
             best_epoch: fitted.best_epoch,
             metrics,
             calibration,
-            seconds: start.elapsed().as_secs_f64(),
         });
         Ok(match fitted.stopped {
             true => Finished::Stopped(Some(trained)),
@@ -233,16 +261,15 @@ impl Trained {
             .chain(sample.iter().copied().zip(logits))
             .collect();
         let proof = export::prove(runtime, &exported, &recipe.padding, &rows)?;
-        let fingerprints: Vec<&str> = sources.iter().map(|s| s.fingerprint.as_str()).collect();
         let training = TrainingRecord {
-            fingerprint: digest::sha256(fingerprints.concat().as_bytes()),
+            fingerprint: fingerprint(&sources),
             sources,
             train_rows: train.len() as u64,
             validation_rows: validation.rows.len() as u64,
             test_rows: test.rows.len() as u64,
             epochs: self.history.epochs.len() as u32,
             best_epoch: self.best_epoch as u32,
-            seconds: self.seconds,
+            seconds: self.history.epochs.iter().map(|e| e.seconds).sum(),
         };
         let draft = Draft {
             seed: recipe.fit.seed,
@@ -272,6 +299,11 @@ pub fn model_row(recipe: &Recipe, encoder: &Encoder, ids: &[i64]) -> Option<Vec<
     let mut row = Vec::with_capacity(recipe.padding.maxlen);
     encoder.pad(ids, recipe.padding.maxlen, &mut row);
     Some(row)
+}
+
+fn fingerprint(sources: &[SourceRecord]) -> String {
+    let fingerprints: Vec<&str> = sources.iter().map(|s| s.fingerprint.as_str()).collect();
+    digest::sha256(fingerprints.concat().as_bytes())
 }
 
 fn records(dataset: &Dataset) -> Vec<SourceRecord> {

@@ -70,6 +70,20 @@ pub fn run_f32<K: Kernel<f32>>(kernel: K) -> K::Output {
     Arch::new().dispatch(Chosen(kernel))
 }
 
+/// What [`run_f32`] runs on, in words.
+pub fn instruction_set() -> String {
+    struct Width;
+    impl Kernel<f32> for Width {
+        type Output = (usize, usize);
+        fn run<V: Vector<Item = f32>>(self, _: V::Token) -> (usize, usize) {
+            (V::REGISTERS, V::LANES)
+        }
+    }
+    let (registers, lanes) = run_f32(Width);
+    let machine = std::env::consts::ARCH;
+    format!("{machine}, {registers} registers of {lanes}")
+}
+
 /// `f32` lanes of one instruction set.
 #[derive(Clone, Copy)]
 struct Lanes<S: Simd>(S::f32s);

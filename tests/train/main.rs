@@ -1,0 +1,8 @@
+//! `sentiment train` as its users start it.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod checkpoint;
+#[path = "../program/mod.rs"]
+mod program;
+mod publish;
+mod shop;
