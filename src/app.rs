@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::catalog::{Catalog, CatalogSettings};
 use crate::config::ServeConfig;
@@ -36,8 +37,10 @@ pub fn serve(config: &ServeConfig) -> anyhow::Result<()> {
             max_characters: config.max_characters,
             read_timeout: config.read_timeout,
             deadline: config.deadline,
+            idle: config.idle_timeout,
         },
         draining: AtomicBool::new(false),
+        stopping: watch::Sender::new(false),
     });
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -104,6 +107,7 @@ async fn run(config: &ServeConfig, shared: Arc<Shared>) -> anyhow::Result<()> {
             () = lame_duck => {}
         }
         drop(said);
+        shared.stopping.send_replace(true);
         serving.await
     };
     tokio::select! {

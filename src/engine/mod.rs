@@ -235,6 +235,16 @@ impl Engine {
         self.queue.reserve(count).map(Places)
     }
 
+    /// A place in the queue for one text, waited for until the deadline.
+    ///
+    /// # Errors
+    /// There was none in time.
+    pub async fn place(&self, deadline: Instant) -> Result<Places, ItemError> {
+        let place = tokio::time::timeout_at(deadline.into(), self.queue.place()).await;
+        let place = place.map_err(|_| ItemError::DeadlineExceeded)?;
+        place.map(Places).ok_or(ItemError::Failed)
+    }
+
     /// Lets texts into the queue, one for each place; tickets in the order of the texts.
     pub fn submit(&self, asks: Vec<Ask>, places: Places, terms: Terms) -> Vec<Ticket> {
         let mut places = places.0;

@@ -97,6 +97,11 @@ impl Queue {
         Arc::clone(&self.places).try_acquire_many_owned(count).ok()
     }
 
+    /// One place, as soon as there is one; places are given in the order in which they were asked for.
+    pub async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).acquire_owned().await.ok()
+    }
+
     /// Lets jobs in; a closed queue drops them, which their callers see.
     pub fn push(&self, jobs: Vec<Job>) {
         let many = jobs.len() > 1;

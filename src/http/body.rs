@@ -41,13 +41,15 @@ impl Received {
             Some(kind) => {
                 return Err(Problem::new(
                     Code::UnsupportedMediaType,
-                    format!("content-type {kind:?} is not read here: send application/json"),
+                    format!(
+                        "content-type {kind:?} is not read here: send application/json or application/x-ndjson"
+                    ),
                 ));
             }
             None => {
                 return Err(Problem::new(
                     Code::UnsupportedMediaType,
-                    "there is no content-type: send application/json",
+                    "there is no content-type: send application/json or application/x-ndjson",
                 ));
             }
         }
@@ -126,12 +128,12 @@ fn too_large(most: usize) -> Problem {
 }
 
 /// Without parameters.
-fn content_type(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn content_type(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     Some(value.split(';').next().unwrap_or(value).trim())
 }
 
-fn is_gzip(headers: &HeaderMap) -> Result<bool, Problem> {
+pub(super) fn is_gzip(headers: &HeaderMap) -> Result<bool, Problem> {
     let encodings = token_list(headers, header::CONTENT_ENCODING);
     match encodings.as_slice() {
         [] => Ok(false),

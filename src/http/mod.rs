@@ -6,6 +6,7 @@
 mod body;
 mod connections;
 mod error;
+mod lines;
 mod models;
 mod observe;
 mod ops;
@@ -20,10 +21,13 @@ use std::time::Duration;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
+use tokio::sync::watch;
 use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::{DefaultPredicate, Predicate as _, SizeAbove};
+use tower_http::compression::predicate::{
+    DefaultPredicate, NotForContentType, Predicate as _, SizeAbove,
+};
 
 use crate::catalog::Catalog;
 use crate::metrics::Metrics;
@@ -45,6 +49,8 @@ pub struct RequestLimits {
     pub read_timeout: Duration,
     /// Time from there to the answer.
     pub deadline: Duration,
+    /// Time that a stream of lines may bring nothing.
+    pub idle: Duration,
 }
 
 /// What every handler works with.
@@ -58,6 +64,8 @@ pub struct Shared {
     pub limits: RequestLimits,
     /// Set when the server begins to shut down; readiness says so, requests are still answered.
     pub draining: AtomicBool,
+    /// Set when it stops: streams of lines end.
+    pub stopping: watch::Sender<bool>,
 }
 
 impl Shared {
@@ -92,7 +100,12 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .layer(
             CompressionLayer::new()
                 .quality(CompressionLevel::Fastest)
-                .compress_when(DefaultPredicate::new().and(SizeAbove::new(1024))),
+                .compress_when(
+                    DefaultPredicate::new()
+                        .and(SizeAbove::new(1024))
+                        // A compressor keeps lines back that a client waits for.
+                        .and(NotForContentType::const_new("application/x-ndjson")),
+                ),
         )
         .layer(middleware::from_fn_with_state(
             Arc::clone(&shared),

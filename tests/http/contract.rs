@@ -25,6 +25,15 @@ pub fn check(method: &str, target: &str, answer: &Answer) {
     assert!(media.is_object(), "{of}: {kind} is not described");
     if method == "HEAD" {
         assert!(answer.body.is_empty(), "{of}: a body");
+    } else if kind == "application/x-ndjson" {
+        let schema = json!({"oneOf": [
+            {"$ref": "#/components/schemas/Result"},
+            {"$ref": "#/components/schemas/LineError"},
+        ]});
+        for line in answer.text().lines() {
+            let line = serde_json::from_str(line).unwrap();
+            assert!(validator(&schema).is_valid(&line), "{of}: {line}");
+        }
     } else if kind.ends_with("json") {
         let body = answer.json();
         conforms(&media["schema"], &body, &of);

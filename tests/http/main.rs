@@ -17,4 +17,5 @@ mod shutdown;
 #[path = "../small/mod.rs"]
 mod small;
 mod start;
+mod stream;
 mod wire;

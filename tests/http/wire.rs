@@ -85,6 +85,41 @@ impl Wire {
 
     /// Reads one answer to a request with this method.
     pub fn answer(&mut self, method: &str) -> Answer {
+        let mut answer = self.answer_head();
+        let bodiless = method == "HEAD" || answer.status < 200;
+        if bodiless {
+            return answer;
+        }
+        if answer.header("transfer-encoding") == Some("chunked") {
+            while let Some(chunk) = self.chunk() {
+                answer.body.extend_from_slice(&chunk);
+            }
+        } else {
+            let length = answer.header("content-length").unwrap().parse().unwrap();
+            answer.body = self.bytes(length);
+        }
+        answer.decompress();
+        answer
+    }
+
+    /// Sends a part of a chunked body; an empty one is its end.
+    pub fn write_chunk(&mut self, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        self.write(format!("{:x}\r\n", bytes.len()));
+        self.write(bytes);
+        self.write("\r\n");
+    }
+
+    /// A part of a chunked body, or its end.
+    pub fn chunk(&mut self) -> Option<Vec<u8>> {
+        let size = usize::from_str_radix(&self.line(), 16).unwrap();
+        let mut chunk = self.bytes(size + 2);
+        chunk.truncate(size);
+        (size > 0).then_some(chunk)
+    }
+
+    /// Reads an answer up to its body.
+    pub fn answer_head(&mut self) -> Answer {
         let first = self.line();
         let status = first.split(' ').nth(1).unwrap().parse().unwrap();
         let mut answer = Answer {
@@ -103,24 +138,6 @@ impl Wire {
                 .headers
                 .push((name.to_lowercase(), value.trim().to_owned()));
         }
-        let bodiless = method == "HEAD" || status < 200;
-        if bodiless {
-            return answer;
-        }
-        if answer.header("transfer-encoding") == Some("chunked") {
-            loop {
-                let size = usize::from_str_radix(&self.line(), 16).unwrap();
-                let chunk = self.bytes(size + 2);
-                answer.body.extend_from_slice(&chunk[..size]);
-                if size == 0 {
-                    break;
-                }
-            }
-        } else {
-            let length = answer.header("content-length").unwrap().parse().unwrap();
-            answer.body = self.bytes(length);
-        }
-        answer.decompress();
         answer
     }
 

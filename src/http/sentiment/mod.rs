@@ -1,19 +1,21 @@
 //! `POST /v1/sentiment`: texts in, sentiments out.
 //!
-//! Parsing, routing and encoding happen in one pass over the body, off the runtime's threads where the body is large. Then
+//! Lines are answered by `stream`. Otherwise parsing, routing and encoding happen in one pass over the body, off the runtime's threads where the body is large. Then
 //! places are taken in every queue that is needed, all at once, and the answers are awaited until one deadline.
 
 mod answer;
 mod request;
+mod stream;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
 use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
 
 use super::Shared;
-use super::body::Received;
+use super::body::{Received, content_type};
 use super::error::{Code, Problem};
 use crate::catalog::{Route, Wish};
 use crate::engine::{Ask, Engine, Places, Terms, Ticket};
@@ -26,7 +28,11 @@ const SMALL: usize = 16 << 10;
 pub(super) async fn classify(
     State(shared): State<Arc<Shared>>,
     request: Request,
-) -> Result<Json<Answer>, Problem> {
+) -> Result<Response, Problem> {
+    let kind = content_type(request.headers());
+    if kind.is_some_and(|kind| kind.eq_ignore_ascii_case(stream::KIND)) {
+        return stream::answer(shared, request);
+    }
     let received = Received::json(request, shared.body_limits()).await?;
     let deadline = Instant::now() + shared.limits.deadline;
     let prepared = if received.at_most(SMALL) {
@@ -41,7 +47,8 @@ pub(super) async fn classify(
         deadline: Some(deadline),
         bulk: !prepared.single,
     };
-    answer(&shared, prepared, terms).await
+    let answer = answer(&shared, prepared, terms).await?;
+    Ok(answer.into_response())
 }
 
 /// A request whose texts are encoded.
@@ -113,19 +120,7 @@ impl Prepared {
         text: &str,
         wish: Wish,
     ) -> Result<(Route, usize), Problem> {
-        let most = shared.limits.max_characters;
-        // No text has more characters than bytes.
-        if text.len() > most && text.chars().count() > most {
-            return Err(Problem::new(
-                Code::TextTooLong,
-                format!("the text has more than {most} characters"),
-            ));
-        }
-        if text.trim().is_empty() {
-            return Err(Problem::new(Code::EmptyText, "the text is empty"));
-        }
-        let route = shared.catalog.route(text, wish)?;
-        let ask = route.engine.encode(text)?;
+        let (route, ask) = ask(shared, text, wish)?;
         let same = |waiting: &Waiting| Arc::ptr_eq(&waiting.engine, &route.engine);
         let queue = self.queues.iter().position(same).unwrap_or_else(|| {
             self.queues.push(Waiting {
@@ -137,6 +132,24 @@ impl Prepared {
         self.queues[queue].asks.push(ask);
         Ok((route, queue))
     }
+}
+
+/// Where a text goes, and its ids.
+fn ask(shared: &Shared, text: &str, wish: Wish) -> Result<(Route, Ask), Problem> {
+    let most = shared.limits.max_characters;
+    // No text has more characters than bytes.
+    if text.len() > most && text.chars().count() > most {
+        return Err(Problem::new(
+            Code::TextTooLong,
+            format!("the text has more than {most} characters"),
+        ));
+    }
+    if text.trim().is_empty() {
+        return Err(Problem::new(Code::EmptyText, "the text is empty"));
+    }
+    let route = shared.catalog.route(text, wish)?;
+    let ask = route.engine.encode(text)?;
+    Ok((route, ask))
 }
 
 async fn answer(

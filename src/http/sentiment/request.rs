@@ -48,6 +48,21 @@ pub(super) struct Review<'a> {
     pub language: Option<String>,
 }
 
+impl<'a> Review<'a> {
+    /// Parses a line of a stream: a review, or a text alone.
+    pub fn parse(line: &'a [u8]) -> Result<Self, Problem> {
+        let parsed = match line.trim_ascii_start().first() {
+            Some(b'{') => serde_json::from_slice(line).map(|Object(review)| review),
+            _ => serde_json::from_slice(line).map(|text| Self {
+                id: None,
+                text,
+                language: None,
+            }),
+        };
+        parsed.map_err(|error| refusal(line, &error))
+    }
+}
+
 /// Written with braces: what serde derives would also read a list of the fields' values.
 #[derive(Debug)]
 struct Object<T>(T);

@@ -1,0 +1,120 @@
+//! `POST /v1/sentiment` with `application/x-ndjson`: a review or a string a line in, an answer a line out, in order, while the
+//! body is still being read.
+//!
+//! A full queue slows the reading down; so does a client that does not read its answers. Nothing is kept beyond the lines
+//! under way.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{Query, Request};
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use serde::Deserialize;
+
+use super::answer::{Failed, Found, Outcome};
+use super::ask;
+use super::request::Review;
+use crate::catalog::{Route, Wish};
+use crate::engine::{Prediction, Terms};
+use crate::http::Shared;
+use crate::http::body::is_gzip;
+use crate::http::error::{Code, Problem};
+use crate::http::lines::{Line, LineLimits, Lines};
+
+/// What the body and its answers are.
+pub(super) const KIND: &str = "application/x-ndjson";
+
+/// Lines under way at once: enough to fill batches, few enough to leave the queue to others.
+const UNDER_WAY: usize = 256;
+
+/// What a request says of all lines.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    model: Option<String>,
+    language: Option<String>,
+}
+
+/// Answers line by line.
+pub(super) fn answer(shared: Arc<Shared>, request: Request) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let Query(options) = Query::<Options>::try_from_uri(&parts.uri)
+        .map_err(|error| Problem::new(Code::InvalidRequest, format!("query: {error}")))?;
+    let options = Arc::new(options);
+    let limits = LineLimits {
+        // A character outside of the basic plane is twelve bytes when it is escaped.
+        line: shared
+            .limits
+            .max_characters
+            .saturating_mul(12)
+            .saturating_add(4096),
+        idle: shared.limits.idle,
+    };
+    let stopping = shared.stopping.subscribe();
+    let lines = Lines::new(body, is_gzip(&parts.headers)?, limits, stopping);
+    let lines = futures_util::stream::unfold((lines, 0), |(mut lines, index)| async move {
+        let line = lines.next().await?;
+        Some(((index, line), (lines, index + 1)))
+    });
+    let answers = lines
+        .map(move |(index, line)| {
+            let (shared, options) = (Arc::clone(&shared), Arc::clone(&options));
+            async move { Ok::<_, Infallible>(written(&shared, &options, index, line).await) }
+        })
+        .buffered(UNDER_WAY);
+    let mut response = Response::new(Body::from_stream(answers));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(KIND));
+    Ok(response)
+}
+
+async fn written(shared: &Shared, options: &Options, index: usize, line: Line) -> Bytes {
+    let mut id = None;
+    let found = match line {
+        Line::Whole(line) => found(shared, options, &line, &mut id).await,
+        Line::TooLong => Err(Problem::new(Code::TextTooLong, "the line is too long")),
+        Line::Broken(problem) => Err(problem),
+    };
+    let outcome = match found {
+        Ok((route, prediction)) => Outcome::Found(Found::new(id, route, prediction)),
+        Err(problem) => {
+            let reason = problem.code.as_str();
+            shared.metrics.rejected.with_label_values(&[reason]).inc();
+            Outcome::Failed(Failed::new(index, id, problem))
+        }
+    };
+    // Strings and numbers always have a JSON form.
+    let mut line = serde_json::to_vec(&outcome).unwrap_or_default();
+    line.push(b'\n');
+    line.into()
+}
+
+async fn found(
+    shared: &Shared,
+    options: &Options,
+    line: &[u8],
+    id: &mut Option<String>,
+) -> Result<(Route, Prediction), Problem> {
+    let deadline = Instant::now() + shared.limits.deadline;
+    let review = Review::parse(line)?;
+    *id = review.id;
+    let wish = Wish {
+        model: options.model.as_deref(),
+        language: review.language.as_deref().or(options.language.as_deref()),
+    };
+    let (route, ask) = ask(shared, &review.text.0, wish)?;
+    let place = route.engine.place(deadline).await?;
+    let terms = Terms {
+        deadline: Some(deadline),
+        bulk: true,
+    };
+    let ticket = route.engine.submit(vec![ask], place, terms).pop();
+    let ticket = ticket.expect("one text has one ticket");
+    let prediction = route.engine.answer(ticket).await?;
+    Ok((route, prediction))
+}
