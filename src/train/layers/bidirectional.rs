@@ -33,7 +33,7 @@ impl<R: Real> Operation<R> for Bidirectional<R> {
             parts,
             ..
         } = saved;
-        let [ahead, back, turned, ..] = values;
+        let [ahead, back, turned, _, _, _, back_as_read, _] = values;
         context.layout.reversed(positions);
         gather(input, positions, self.inputs, turned);
         let (weights, half) = (context.weights, context.weights.len() / 2);
@@ -51,8 +51,8 @@ impl<R: Real> Operation<R> for Bidirectional<R> {
             direction.forward(&mut context, input, saved, output);
         }
         if self.return_sequences {
-            gather(back, positions, self.units, turned);
-            std::mem::swap(back, turned);
+            gather(back, positions, self.units, back_as_read);
+            std::mem::swap(back, back_as_read);
         }
         output.clear();
         match self.merge {
@@ -81,7 +81,16 @@ impl<R: Real> Operation<R> for Bidirectional<R> {
             parts,
             ..
         } = pass.saved;
-        let [ahead, back, turned, by_ahead, by_back, scratch, ..] = values;
+        let [
+            ahead,
+            back,
+            turned,
+            by_ahead,
+            by_back,
+            scratch,
+            back_as_read,
+            _,
+        ] = values;
         sized(by_ahead, ahead.len());
         sized(by_back, back.len());
         let gradient = &*pass.output_gradient;
@@ -126,27 +135,29 @@ impl<R: Real> Operation<R> for Bidirectional<R> {
         let [ahead_saved, back_saved] = &mut parts[..] else {
             unreachable!("forward gave it two parts")
         };
-        let run = |at: usize, saved, input, by_output: &mut Vec<R>, by_input, by_weights| {
-            let context = Context {
-                layout: context.layout,
-                weights: &context.weights[at * half..(at + 1) * half],
-                noise: None,
+        let run =
+            |at: usize, saved, (input, output), by_output: &mut Vec<R>, by_input, by_weights| {
+                let context = Context {
+                    layout: context.layout,
+                    weights: &context.weights[at * half..(at + 1) * half],
+                    noise: None,
+                };
+                let pass = Backward {
+                    input,
+                    output,
+                    saved,
+                    output_gradient: by_output,
+                    input_gradient: by_input,
+                    weight_gradients: by_weights,
+                };
+                self.directions[at].backward(&context, pass);
             };
-            let pass = Backward {
-                input,
-                output: &[],
-                saved,
-                output_gradient: by_output,
-                input_gradient: by_input,
-                weight_gradients: by_weights,
-            };
-            self.directions[at].backward(&context, pass);
-        };
-        run(1, back_saved, turned, by_back, scratch, back_weights);
+        let back = (&turned[..], &back_as_read[..]);
+        run(1, back_saved, back, by_back, scratch, back_weights);
         run(
             0,
             ahead_saved,
-            pass.input,
+            (pass.input, ahead),
             by_ahead,
             &mut *pass.input_gradient,
             ahead_weights,
