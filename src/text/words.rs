@@ -19,18 +19,20 @@ pub(super) struct Words {
     lower: bool,
     /// The first byte of each run of separators, and how many follow.
     separators: Vec<(u8, u8)>,
-    /// A power of two of places, some of them empty; a word stands at its hash or in the places that follow.
-    short: Vec<Place>,
+    short: ShortWords,
     long: HashMap<Box<[u8]>, i64>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    word: u128,
-    id: i64,
+/// Words lie in the order in which they came, the frequent ones close together where a processor's cache keeps them; what
+/// is spread by hashes is only where they lie.
+#[derive(Debug)]
+struct ShortWords {
+    /// A power of two of places, more than half of them 0; a word's is at its hash or follows it.
+    places: Vec<u32>,
+    /// The first is no word.
+    words: Vec<u128>,
+    ids: Vec<i64>,
 }
-
-const EMPTY: Place = Place { word: 0, id: CUT };
 
 thread_local! {
     static LOWERED: RefCell<String> = const { RefCell::new(String::new()) };
@@ -49,18 +51,10 @@ impl Words {
         let (short, long): (Vec<_>, Vec<_>) = words
             .filter(|(word, _)| !word.is_empty())
             .partition(|(word, _)| word.len() <= SHORT);
-        let mut places = vec![EMPTY; (short.len() * 2 + 1).next_power_of_two()];
-        for (text, id) in short {
-            let mut bytes = [0; 16];
-            bytes[..text.len()].copy_from_slice(text.as_bytes());
-            let word = number(&bytes, 0, text.len());
-            let at = find(&places, word);
-            places[at] = Place { word, id };
-        }
         Some(Self {
             lower: config.lower,
             separators: runs(config.filters.bytes().chain(config.split.bytes())),
-            short: places,
+            short: ShortWords::new(&short)?,
             long: long
                 .into_iter()
                 .map(|(w, id)| (w.as_bytes().into(), id))
@@ -136,7 +130,52 @@ impl Words {
             let (start, end) = (number as u32 as usize, (number >> 32) as u32 as usize);
             return self.long.get(&bytes[start..end]).copied().unwrap_or(CUT);
         }
-        self.short[find(&self.short, number)].id
+        self.short.id(number)
+    }
+}
+
+impl ShortWords {
+    /// None for more words than a place can tell apart.
+    fn new(short: &[(&str, i64)]) -> Option<Self> {
+        u32::try_from(short.len()).ok()?;
+        let mut words = Self {
+            places: vec![0; (short.len() * 2 + 1).next_power_of_two()],
+            words: vec![0],
+            ids: vec![CUT],
+        };
+        for (text, id) in short {
+            let mut bytes = [0; 16];
+            bytes[..text.len()].copy_from_slice(text.as_bytes());
+            let word = number(&bytes, 0, text.len());
+            let at = words.find(word);
+            words.places[at] = words.words.len() as u32;
+            words.words.push(word);
+            words.ids.push(*id);
+        }
+        Some(words)
+    }
+
+    #[inline]
+    fn id(&self, word: u128) -> i64 {
+        self.ids[self.places[self.find(word)] as usize]
+    }
+
+    /// The place of the word, or the empty one where it would be.
+    #[inline]
+    fn find(&self, word: u128) -> usize {
+        let low = word as u64 ^ 0x9e37_79b9_7f4a_7c15;
+        let high = (word >> 64) as u64 ^ 0xd1b5_4a32_d192_ed03;
+        let mixed = u128::from(low) * u128::from(high);
+        let mut at = (mixed ^ (mixed >> 64)) as usize;
+        loop {
+            at &= self.places.len() - 1;
+            let here = self.places[at];
+            // One branch, for a word that is there as for one that is not.
+            if (self.words[here as usize] == word) | (here == 0) {
+                return at;
+            }
+            at += 1;
+        }
     }
 }
 
@@ -150,26 +189,18 @@ fn number(bytes: &[u8], start: usize, end: usize) -> u128 {
     let around: &[u8; 16] = bytes[start..]
         .first_chunk()
         .expect("the text is followed by more");
-    u128::from_le_bytes(*around) & ((1 << (8 * len)) - 1) | (len as u128) << 120
+    u128::from_le_bytes(*around) & KEPT[len & SHORT] | (len as u128) << 120
 }
 
-/// Where the word stands, or the empty place where it would.
-#[inline]
-fn find(places: &[Place], word: u128) -> usize {
-    let low = word as u64 ^ 0x9e37_79b9_7f4a_7c15;
-    let high = (word >> 64) as u64 ^ 0xd1b5_4a32_d192_ed03;
-    let mixed = u128::from(low) * u128::from(high);
-    let mut at = (mixed ^ (mixed >> 64)) as usize;
-    loop {
-        at &= places.len() - 1;
-        let here = places[at].word;
-        // One branch, for a word that is there as for one that is not.
-        if (here == word) | (here == 0) {
-            return at;
-        }
-        at += 1;
+/// The bits of a word by its length.
+const KEPT: [u128; SHORT + 1] = {
+    let (mut kept, mut len) = ([0; SHORT + 1], 1);
+    while len <= SHORT {
+        kept[len] = kept[len - 1] << 8 | 0xff;
+        len += 1;
     }
-}
+    kept
+};
 
 fn runs(bytes: impl Iterator<Item = u8>) -> Vec<(u8, u8)> {
     let mut bytes: Vec<u8> = bytes.collect();
