@@ -3,19 +3,23 @@
 //! SIGTERM and SIGINT make readiness say no; after the lame-duck time no connection is taken any more, and requests under
 //! way have the drain time to finish. A second signal ends the process at once.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
+use axum::http::HeaderValue;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::catalog::{Catalog, CatalogSettings};
 use crate::config::ServeConfig;
 use crate::engine::EngineSettings;
 use crate::engine::session::Runtime;
-use crate::http::{self, ConnectionLimits, Drained, RequestLimits, Shared};
+use crate::http::{
+    self, Access, AccessSettings, ConnectionLimits, Drained, Origins, RequestLimits, Shared,
+};
 use crate::metrics::Metrics;
 use crate::telemetry;
 
@@ -27,6 +31,11 @@ pub fn serve(config: &ServeConfig) -> anyhow::Result<()> {
     telemetry::start(config.log_format, &config.log_level)?;
     let runtime = Runtime::load()?;
     let metrics = Arc::new(Metrics::new());
+    let access = Access::load(AccessSettings {
+        keys: config.api_key_file.as_deref(),
+        admin_token: config.admin_token_file.as_deref(),
+        rate: config.rate_limit,
+    })?;
     let catalog = Catalog::load(&runtime, &catalog_settings(config), &metrics)?;
     let shared = Arc::new(Shared {
         catalog,
@@ -39,6 +48,7 @@ pub fn serve(config: &ServeConfig) -> anyhow::Result<()> {
             deadline: config.deadline,
             idle: config.idle_timeout,
         },
+        access,
         draining: AtomicBool::new(false),
         stopping: watch::Sender::new(false),
     });
@@ -71,26 +81,44 @@ fn catalog_settings(config: &ServeConfig) -> CatalogSettings {
 
 async fn run(config: &ServeConfig, shared: Arc<Shared>) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", config.listen))?;
-    let address = listener.local_addr()?;
+    let listener = bind(config.listen).await?;
+    let operations = match config.ops_listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
     for reason in shared.catalog.troubles() {
         tracing::warn!(reason, "not ready");
     }
-    tracing::info!("listening on http://{address}");
+    if let Some(listener) = &operations {
+        tracing::info!("operations on http://{}", listener.local_addr()?);
+    }
+    tracing::info!("listening on http://{}", listener.local_addr()?);
     let limits = ConnectionLimits {
         most: config.max_connections,
         first_head: config.read_timeout,
         idle: config.idle_timeout,
         drain: config.drain,
     };
-    let (said, stop) = tokio::sync::oneshot::channel::<()>();
-    let stop = async {
-        // Dropped or sent, it is time to stop.
-        let _ = stop.await;
+    let origins = origins(&config.cors_origin)?;
+    let router = match operations {
+        Some(_) => http::api(Arc::clone(&shared), &origins),
+        None => http::router(Arc::clone(&shared), &origins),
     };
-    let serving = http::serve(listener, http::router(Arc::clone(&shared)), limits, stop);
+    let (said, stop) = signal_to_stop();
+    let (done, stop_operations) = signal_to_stop();
+    let serving = async {
+        let drained = http::serve(listener, router, limits, stop).await;
+        // Probes and scrapers have their answers for as long as anybody has.
+        drop(done);
+        drained
+    };
+    let operations = async {
+        if let Some(listener) = operations {
+            let router = http::operations(Arc::clone(&shared));
+            http::serve(listener, router, limits, stop_operations).await;
+        }
+    };
+    let serving = async { tokio::join!(serving, operations).0 };
     tokio::pin!(serving);
     tokio::select! {
         _ = &mut serving => anyhow::bail!("the server ended by itself"),
@@ -123,6 +151,33 @@ async fn run(config: &ServeConfig, shared: Arc<Shared>) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))
+}
+
+/// A handle and what ends once the handle is dropped.
+fn signal_to_stop() -> (oneshot::Sender<()>, impl Future<Output = ()>) {
+    let (handle, dropped) = oneshot::channel::<()>();
+    (handle, async {
+        // Nothing is ever sent.
+        let _ = dropped.await;
+    })
+}
+
+fn origins(listed: &[String]) -> anyhow::Result<Origins> {
+    if listed.is_empty() {
+        return Ok(Origins::Own);
+    }
+    if listed.iter().any(|origin| origin == "*") {
+        return Ok(Origins::Any);
+    }
+    let origins = listed.iter().map(HeaderValue::try_from);
+    let origins: Result<_, _> = origins.collect();
+    Ok(Origins::Listed(origins.context("--cors-origin")?))
 }
 
 struct Signals {

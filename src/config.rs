@@ -3,6 +3,7 @@
 //! The only file that reads environment variables. What is refused here is refused before a port is bound.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,6 +39,27 @@ pub struct ServeConfig {
     /// Address and port to listen on; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8080", value_parser = address)]
     pub listen: SocketAddr,
+
+    /// Address and port of their own for /healthz, /readyz, /metrics, /docs, /openapi.yaml and /, which need no key.
+    #[arg(long, value_parser = address)]
+    pub ops_listen: Option<SocketAddr>,
+
+    /// File of keys, one a line; without one of them, sent as `authorization: Bearer KEY`, everything but /healthz, /readyz,
+    /// /metrics, /docs, /openapi.yaml and / is closed.
+    #[arg(long)]
+    pub api_key_file: Option<PathBuf>,
+
+    /// File with the token that opens what is for administrators, which is closed without it.
+    #[arg(long)]
+    pub admin_token_file: Option<PathBuf>,
+
+    /// Requests that each key may make in a second.
+    #[arg(long, requires = "api_key_file")]
+    pub rate_limit: Option<NonZeroU32>,
+
+    /// Origin whose pages may ask from a browser, such as https://shop.example; `*` for all. Can be given several times.
+    #[arg(long, value_parser = origin, value_delimiter = ',')]
+    pub cors_origin: Vec<String>,
 
     /// Folder of the models.
     #[arg(long, default_value = "models")]
@@ -198,6 +220,22 @@ fn log_level(text: &str) -> Result<String, String> {
         .map_err(|error| error.to_string())
 }
 
+/// A scheme and a host, as a browser sends them: nothing else would ever be equal to what comes.
+fn origin(text: &str) -> Result<String, String> {
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    let sane = |host: &str| {
+        let usual = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.:[]".contains(&b);
+        !host.is_empty() && host.bytes().all(usual)
+    };
+    if text == "*" || host.is_some_and(sane) {
+        Ok(text.to_owned())
+    } else {
+        Err("it must be * or like https://shop.example, in small letters and without a path".into())
+    }
+}
+
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.to_socket_addrs()
         .map_err(|error| format!("not an address and a port: {error}"))?
@@ -266,6 +304,8 @@ mod tests {
             ("--max-batch", "many"),
             ("--deadline", "0s"),
             ("--drain", "soon"),
+            ("--rate-limit", "5"),
+            ("--cors-origin", "https://shop.example/"),
             ("--device", "tpu"),
         ] {
             let Err(error) = Line::try_parse_from(["sentiment", flag, value]) else {

@@ -16,6 +16,12 @@ use crate::engine::ItemError;
 pub enum Code {
     /// The body is not JSON.
     MalformedJson,
+    /// Nobody that the server knows asks.
+    Unauthorized,
+    /// Who asks may not have this.
+    Forbidden,
+    /// The server has no administrator.
+    AdminDisabled,
     /// No such path or thing.
     NotFound,
     /// No such model or version.
@@ -38,6 +44,8 @@ pub enum Code {
     TooManyItems,
     /// No model reads the text.
     UnsupportedLanguage,
+    /// The key has come too often.
+    RateLimited,
     /// No place in the queue.
     Overloaded,
     /// A model does not serve.
@@ -55,6 +63,9 @@ impl Code {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::MalformedJson => "malformed_json",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::AdminDisabled => "admin_disabled",
             Self::NotFound => "not_found",
             Self::UnknownModel => "unknown_model",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -66,6 +77,7 @@ impl Code {
             Self::TextTooLong => "text_too_long",
             Self::TooManyItems => "too_many_items",
             Self::UnsupportedLanguage => "unsupported_language",
+            Self::RateLimited => "rate_limited",
             Self::Overloaded => "overloaded",
             Self::NotReady => "not_ready",
             Self::Draining => "draining",
@@ -77,6 +89,9 @@ impl Code {
     fn title(self) -> &'static str {
         match self {
             Self::MalformedJson => "The body is not JSON",
+            Self::Unauthorized => "The server does not know who asks",
+            Self::Forbidden => "This is not for who asks",
+            Self::AdminDisabled => "The server has no administrator",
             Self::NotFound => "There is nothing here",
             Self::UnknownModel => "There is no such model",
             Self::MethodNotAllowed => "The path does not take this method",
@@ -88,6 +103,7 @@ impl Code {
             Self::TextTooLong => "The text is too long",
             Self::TooManyItems => "The request has too many texts",
             Self::UnsupportedLanguage => "No model reads this language",
+            Self::RateLimited => "The key has been used too often",
             Self::Overloaded => "The server has more to do than it can",
             Self::NotReady => "The server is not ready",
             Self::Draining => "The server is going away",
@@ -99,6 +115,8 @@ impl Code {
     fn status(self) -> StatusCode {
         match self {
             Self::MalformedJson => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden | Self::AdminDisabled => StatusCode::FORBIDDEN,
             Self::NotFound | Self::UnknownModel => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -109,6 +127,7 @@ impl Code {
             | Self::TextTooLong
             | Self::TooManyItems
             | Self::UnsupportedLanguage => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Overloaded | Self::NotReady | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
             Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -118,9 +137,12 @@ impl Code {
     /// Seconds after which trying again may help.
     fn retry_after(self) -> Option<u32> {
         match self {
-            Self::Overloaded => Some(1),
+            Self::Overloaded | Self::RateLimited => Some(1),
             Self::NotReady | Self::Draining => Some(5),
             Self::MalformedJson
+            | Self::Unauthorized
+            | Self::Forbidden
+            | Self::AdminDisabled
             | Self::NotFound
             | Self::UnknownModel
             | Self::MethodNotAllowed
@@ -149,6 +171,8 @@ pub struct Problem {
     pub reasons: Vec<String>,
     /// For the log alone.
     pub cause: Option<String>,
+    /// Seconds after which trying again helps, where more is known of it than what the code says.
+    pub retry_after: Option<u32>,
 }
 
 impl Problem {
@@ -159,6 +183,7 @@ impl Problem {
             detail: detail.into(),
             reasons: Vec::new(),
             cause: None,
+            retry_after: None,
         }
     }
 
@@ -204,9 +229,13 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = self.code.status();
-        if let Some(seconds) = self.code.retry_after() {
-            let headers = response.headers_mut();
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after.or_else(|| self.code.retry_after()) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.code == Code::Unauthorized {
+            let scheme = HeaderValue::from_static("Bearer");
+            headers.insert(header::WWW_AUTHENTICATE, scheme);
         }
         response.extensions_mut().insert(self);
         response

@@ -3,6 +3,7 @@
 //! Every answer carries the request's id, and every refusal is a problem of RFC 9457 whose status `error` chose. Nothing
 //! of a text goes into a log, a metric or an error.
 
+mod access;
 mod body;
 mod connections;
 mod error;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use axum::http::{HeaderValue, Method, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
@@ -28,12 +30,14 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{
     DefaultPredicate, NotForContentType, Predicate as _, SizeAbove,
 };
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::catalog::Catalog;
 use crate::metrics::Metrics;
 use body::BodyLimits;
 use error::{Code, Problem};
 
+pub use access::{Access, AccessError, AccessSettings, with_admin_token};
 pub use connections::{ConnectionLimits, Drained, serve};
 
 /// What a request may ask for.
@@ -62,6 +66,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// The limits.
     pub limits: RequestLimits,
+    /// Who may ask.
+    pub access: Access,
     /// Set when the server begins to shut down; readiness says so, requests are still answered.
     pub draining: AtomicBool,
     /// Set when it stops: streams of lines end.
@@ -77,9 +83,37 @@ impl Shared {
     }
 }
 
-/// All routes.
-pub fn router(shared: Arc<Shared>) -> Router {
-    Router::new()
+/// The origins whose pages may ask.
+#[derive(Clone, Debug)]
+pub enum Origins {
+    /// Only the server's own.
+    Own,
+    /// These too.
+    Listed(Vec<HeaderValue>),
+    /// All.
+    Any,
+}
+
+/// What the server is asked, apart from whether it lives and what it is.
+pub fn api(shared: Arc<Shared>, origins: &Origins) -> Router {
+    observed(closed(&shared), shared, origins)
+}
+
+/// What load balancers, scrapers and people at a browser ask, for a port of its own.
+pub fn operations(shared: Arc<Shared>) -> Router {
+    let router = open()
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed);
+    observed(router, shared, &Origins::Own)
+}
+
+/// Everything on one port.
+pub fn router(shared: Arc<Shared>, origins: &Origins) -> Router {
+    observed(open().merge(closed(&shared)), shared, origins)
+}
+
+fn closed(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+    let router = Router::new()
         .route("/v1/sentiment", post(sentiment::classify))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{name}", get(models::active))
@@ -88,30 +122,64 @@ pub fn router(shared: Arc<Shared>) -> Router {
             "/v1/models/{name}/versions/{version}/curves.svg",
             get(models::curves),
         )
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed);
+    if !shared.access.needs_key() {
+        return router;
+    }
+    let keys = middleware::from_fn_with_state(Arc::clone(shared), access::with_key);
+    router.layer(keys)
+}
+
+fn open() -> Router<Arc<Shared>> {
+    Router::new()
         .route("/healthz", get(ops::health))
         .route("/readyz", get(ops::readiness))
         .route("/metrics", get(ops::metrics))
         .route("/openapi.yaml", get(ops::openapi))
         .route("/docs", get(ops::docs))
         .route("/", get(ops::home))
-        .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(
-            CompressionLayer::new()
-                .quality(CompressionLevel::Fastest)
-                .compress_when(
-                    DefaultPredicate::new()
-                        .and(SizeAbove::new(1024))
-                        // A compressor keeps lines back that a client waits for.
-                        .and(NotForContentType::const_new("application/x-ndjson")),
-                ),
-        )
+}
+
+fn observed(router: Router<Arc<Shared>>, shared: Arc<Shared>, origins: &Origins) -> Router {
+    let router = router.layer(CatchPanicLayer::custom(panicked)).layer(
+        CompressionLayer::new()
+            .quality(CompressionLevel::Fastest)
+            .compress_when(
+                DefaultPredicate::new()
+                    .and(SizeAbove::new(1024))
+                    // A compressor keeps lines back that a client waits for.
+                    .and(NotForContentType::const_new("application/x-ndjson")),
+            ),
+    );
+    let router = match origins {
+        Origins::Own => router,
+        Origins::Listed(origins) => {
+            router.layer(cross_origin(AllowOrigin::list(origins.iter().cloned())))
+        }
+        Origins::Any => router.layer(cross_origin(AllowOrigin::any())),
+    };
+    router
         .layer(middleware::from_fn_with_state(
             Arc::clone(&shared),
             observe::observe,
         ))
         .with_state(shared)
+}
+
+/// Keys travel in a header that a page must set itself, so that no cookie or other credential is let through.
+fn cross_origin(origins: AllowOrigin) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            request_id::HEADER,
+        ])
+        .expose_headers([header::RETRY_AFTER, request_id::HEADER])
+        .max_age(Duration::from_secs(3600))
 }
 
 async fn not_found() -> Problem {

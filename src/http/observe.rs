@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use prometheus::IntGauge;
@@ -38,10 +38,7 @@ pub(super) async fn observe(
     }
     let headers = response.headers_mut();
     headers.insert(HEADER, id.header());
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    guard(headers);
     if shared.draining.load(Ordering::Acquire) {
         // The client's next request then goes to another server, and is not lost with this connection.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -72,6 +69,23 @@ pub(super) async fn observe(
         tracing::error!(request_id = %id, cause, "a request failed");
     }
     response
+}
+
+/// What a browser needs to be told so that no answer is taken for a page, or shown inside of one.
+fn guard(headers: &mut HeaderMap) {
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    // The pages bring a policy of their own.
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static(
+            "default-src 'none'; frame-ancestors 'none'",
+        ));
 }
 
 /// The refusal as its client reads it.

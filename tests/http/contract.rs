@@ -78,6 +78,9 @@ pub fn paths() -> impl Iterator<Item = (&'static str, Vec<String>)> {
 
 fn described(method: &str, path: &str, answer: &Answer, of: &str) -> &'static Value {
     let Some((template, methods)) = paths().find(|(template, _)| matches(template, path)) else {
+        if answer.status == 401 {
+            return &API["components"]["responses"]["Unauthorized"];
+        }
         assert_eq!(answer.status, 404, "{of}: the path is not described");
         return &API["components"]["responses"]["NotFound"];
     };
@@ -88,6 +91,16 @@ fn described(method: &str, path: &str, answer: &Answer, of: &str) -> &'static Va
         allowed.retain(|name| *name != "HEAD" || !methods.contains(&"GET".to_owned()));
         assert_eq!(allowed, methods, "{of}");
         return &API["components"]["responses"]["MethodNotAllowed"];
+    }
+    // What access alone decides is the same everywhere.
+    let anywhere = match answer.status {
+        401 => Some("Unauthorized"),
+        403 => Some("Forbidden"),
+        429 => Some("RateLimited"),
+        _ => None,
+    };
+    if let Some(name) = anywhere {
+        return &API["components"]["responses"][name];
     }
     let responses = &API["paths"][template][asked.to_lowercase()]["responses"];
     let response = &responses[answer.status.to_string()];
@@ -104,7 +117,7 @@ fn check_headers(described: &'static Value, answer: &Answer, of: &str) {
             None => assert_ne!(header["required"], true, "{of}: no {name}"),
         }
     }
-    for name in ["retry-after", "allow"] {
+    for name in ["retry-after", "allow", "www-authenticate"] {
         let there = answer.header(name).is_some();
         assert!(
             !there || headers.contains_key(name),

@@ -1,6 +1,7 @@
 //! The service as its clients meet it: the real program on small models, every answer held against openapi.yaml.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod access;
 mod agreement;
 mod contract;
 mod limits;

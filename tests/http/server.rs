@@ -109,6 +109,11 @@ impl Server {
         }
     }
 
+    /// What it has logged so far, as far as it has been read.
+    pub fn log(&self) -> &str {
+        &self.log
+    }
+
     pub fn get(&self, path: &str) -> Answer {
         self.ask("GET", path)
     }
