@@ -9,7 +9,7 @@
 //! | 0 | [`text`], [`sentiment`] |
 //! | 1 | [`recipe`], [`bundle`], [`config`], [`metrics`], [`telemetry`] |
 //! | 2 | [`engine`], [`train`] |
-//! | 3 | [`catalog`] |
+//! | 3 | [`catalog`], [`import`] |
 //! | 4 | [`http`] |
 //! | 5 | [`app`] |
 //! | 6 | [`cli`], `main` |
@@ -28,6 +28,7 @@ pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod http;
+pub mod import;
 pub mod metrics;
 pub mod recipe;
 pub mod sentiment;

@@ -100,7 +100,7 @@ impl Display {
 }
 
 /// The `[data]` table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataRecipe {
     /// `[[data.source]]`, one for each file or folder.
@@ -467,12 +467,16 @@ impl Recipe {
     /// # Errors
     /// The first thing found that cannot work, naming the field.
     pub fn check(&self) -> Result<(), RecipeError> {
-        let fail = |reason: String| {
-            Err(RecipeError::Invalid {
-                name: self.name.clone(),
-                reason,
-            })
-        };
+        self.check_without_layers()?;
+        self.check_layers().map_err(|reason| self.invalid(reason))
+    }
+
+    /// The same for a model whose layers are another program's.
+    ///
+    /// # Errors
+    /// The first thing found that cannot work, naming the field.
+    pub fn check_without_layers(&self) -> Result<(), RecipeError> {
+        let fail = |reason: String| Err(self.invalid(reason));
         if !valid_name(&self.name) {
             return fail("name must be 1 to 64 of a-z, 0-9 and '-', starting with a letter".into());
         }
@@ -526,8 +530,14 @@ impl Recipe {
         if self.tokenizer.num_words.is_some_and(|n| n < 2) {
             return fail("tokenizer.num_words must be at least 2".into());
         }
-        self.check_layers().or_else(&fail)?;
-        self.check_fit().or_else(fail)
+        self.check_fit().map_err(|reason| self.invalid(reason))
+    }
+
+    fn invalid(&self, reason: String) -> RecipeError {
+        RecipeError::Invalid {
+            name: self.name.clone(),
+            reason,
+        }
     }
 
     fn check_layers(&self) -> Result<(), String> {

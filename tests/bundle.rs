@@ -163,7 +163,7 @@ fn a_manifest_that_is_not_ours_or_contradicts_itself_is_refused() {
         ),
         ("\"version\": \"1\"", "\"version\": \"01\"", "not a version"),
         ("\"seed\": 7", "\"seeds\": 7", "seeds"),
-        ("\"rows\": ", "\"rows\": 1", "embedding rows"),
+        ("\"rows\": 4", "\"rows\": 3", "embedding rows"),
         ("\"golden.jsonl\"", "\"golden.json\"", "golden.jsonl"),
     ] {
         assert!(good.contains(from), "{from}");

@@ -4,6 +4,7 @@
 //! is one line on standard error, `error: ` and the chain of its causes; a reader that goes away is no failure.
 
 mod evaluate;
+mod import;
 mod interrupt;
 mod models;
 mod open;
@@ -41,6 +42,7 @@ enum Command {
     Evaluate(evaluate::Args),
     /// Answer texts from a file or standard input, a JSON object a line.
     Predict(predict::Args),
+    Import(Box<import::Args>),
     /// Serve the models over HTTP.
     Serve(Box<config::ServeConfig>),
 }
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Models(args) => models::run(args),
+        Command::Import(args) => import::run(*args),
         Command::Serve(config) => app::serve(&config),
     };
     match done {

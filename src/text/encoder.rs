@@ -83,6 +83,7 @@ struct Inner {
     /// What stands for unknown and cut tokens; without it they are left out.
     oov: Option<i64>,
     rows: usize,
+    largest: i64,
 }
 
 impl Encoder {
@@ -210,6 +211,7 @@ impl Encoder {
             start,
             oov,
             rows,
+            largest,
             spec,
             tokenizer,
         })))
@@ -233,6 +235,11 @@ impl Encoder {
     /// The embedding's rows: `num_words` where that is set, else one more than the largest id.
     pub fn rows(&self) -> usize {
         self.0.rows
+    }
+
+    /// The largest id that a text can get, and less than [`Self::rows`].
+    pub fn largest_id(&self) -> i64 {
+        self.0.largest
     }
 
     /// Replaces `ids` by the text's, cut to `maxlen` and not padded.

@@ -16,6 +16,20 @@ const EACH: usize = 3;
 
 /// Golden rows of all lengths up to one that is cut; texts that become nothing are left out.
 pub fn rows(recipe: &Recipe, encoder: &Encoder, network: &Network<f64>) -> Vec<GoldenRow> {
+    let mut rows = texts(recipe, encoder);
+    let read = rows
+        .iter()
+        .filter_map(|row| model_row(recipe, encoder, &row.ids));
+    let read: Vec<Vec<i64>> = read.collect();
+    let read: Vec<&[i64]> = read.iter().map(Vec::as_slice).collect();
+    for (row, logit) in rows.iter_mut().zip(network.logits(&read)) {
+        row.logit = logit;
+    }
+    rows
+}
+
+/// The same without the logits.
+pub fn texts(recipe: &Recipe, encoder: &Encoder) -> Vec<GoldenRow> {
     let mut noise = generator(recipe.fit.seed);
     let words: Vec<&String> = encoder.tokenizer().word_index.keys().collect();
     // The first words are the frequent ones: half of the tokens come from there.
@@ -43,22 +57,13 @@ pub fn rows(recipe: &Recipe, encoder: &Encoder, network: &Network<f64>) -> Vec<G
     }
     texts.push("\u{2603}\u{fe0f} ~ ???".to_owned());
     let mut rows = Vec::new();
-    let mut read = Vec::new();
-    let mut ids = Vec::new();
     for text in texts {
+        let mut ids = Vec::new();
         encoder.encode(&text, Moment::Serve, &mut ids);
-        if let Some(row) = model_row(recipe, encoder, &ids) {
-            rows.push(GoldenRow {
-                text,
-                ids: ids.clone(),
-                logit: 0.0,
-            });
-            read.push(row);
+        if !ids.is_empty() {
+            let logit = 0.0;
+            rows.push(GoldenRow { text, ids, logit });
         }
-    }
-    let read: Vec<&[i64]> = read.iter().map(Vec::as_slice).collect();
-    for (row, logit) in rows.iter_mut().zip(network.logits(&read)) {
-        row.logit = logit;
     }
     rows
 }

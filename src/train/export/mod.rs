@@ -6,7 +6,7 @@
 
 mod graph;
 mod layers;
-mod onnx;
+pub(crate) mod onnx;
 mod pads;
 mod proof;
 mod recurrent;

@@ -1,0 +1,156 @@
+//! Import: what other programs trained, as bundles.
+//!
+//! Keras's files become networks of ours, with the graph, the trimming and the speed of one trained here. So does an ONNX
+//! graph whose layers can be recognised; else it is served as it is. Nothing is published before it is proven: a rebuilt
+//! network against its own graph, and against the graph that it was read from where there is one.
+
+mod archive;
+mod error;
+mod hdf5;
+mod keras;
+mod onnx;
+mod publish;
+mod stack;
+mod vocabulary;
+
+use std::path::Path;
+
+use crate::bundle::Draft;
+use crate::engine::session::Runtime;
+use crate::recipe::Display;
+use crate::text::{Encoder, EncoderSpec, PaddingSpec, Side, TextSpec};
+use crate::train::export::Proof;
+
+pub use error::ImportError;
+pub use stack::Head;
+pub use vocabulary::VocabularyArguments;
+
+/// What the files do not say.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The model's name from now on.
+    pub name: String,
+    /// Its languages, the main one first.
+    pub languages: Vec<String>,
+    /// Languages whose texts go to it when a request names no model.
+    pub default_for: Vec<String>,
+    /// The labels in the model's language.
+    pub display: Display,
+    /// What the model is for.
+    pub card: Option<String>,
+    /// How text is cleaned before it is tokenized.
+    pub text: TextSpec,
+    /// The length of a row, where the file leaves it open.
+    pub maxlen: Option<usize>,
+    /// Where pads go.
+    pub padding: Side,
+    /// Where tokens are cut.
+    pub truncating: Side,
+    /// About the tokenizer.
+    pub vocabulary: VocabularyArguments,
+    /// How the end of the network is read.
+    pub head: Head,
+    /// An ONNX graph is not rebuilt.
+    pub as_it_is: bool,
+}
+
+/// A model on its way into a folder of models.
+#[derive(Debug)]
+pub struct Imported {
+    /// Everything that a bundle holds.
+    pub draft: Draft,
+    /// Who wrote the file.
+    pub producer: String,
+    /// What will be served.
+    pub served: Served,
+}
+
+/// What becomes of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Served {
+    /// A network of ours.
+    Rebuilt(Proof),
+    /// The graph itself, and why.
+    AsItIs(String),
+}
+
+/// Reads a model and its tokenizer, and proves what it makes of them.
+///
+/// # Errors
+/// A file is not what it should be, the model has a layer that we do not have, the two files do not belong together, or
+/// what was made of them answers something else.
+pub fn import(
+    runtime: &Runtime,
+    (model, tokenizer): (&Path, &Path),
+    request: &Request,
+) -> Result<Imported, ImportError> {
+    let bytes = std::fs::read(model).map_err(|source| ImportError::Read {
+        path: model.to_owned(),
+        source,
+    })?;
+    let extension = model
+        .extension()
+        .map(|e| e.to_string_lossy().to_lowercase());
+    match extension.as_deref() {
+        Some("h5" | "hdf5" | "keras") => {
+            let stack = keras::read(model, bytes, request.head)?;
+            let maxlen = row_length(stack.maxlen, request)?;
+            let rows = publish::embedding_rows(&stack.layers)?;
+            let encoder = encoder(tokenizer, request, (rows, maxlen))?;
+            publish::network(runtime, stack, (encoder, request), None)
+        }
+        Some("onnx") => {
+            let foreign = onnx::Foreign::read(model, bytes)?;
+            let maxlen = row_length(foreign.maxlen, request)?;
+            let rows = foreign.rows.unwrap_or(usize::MAX);
+            let encoder = encoder(tokenizer, request, (rows, maxlen))?;
+            publish::graph(runtime, &foreign, (encoder, request))
+        }
+        _ => Err(ImportError::file(
+            model,
+            "a model is a .h5, .keras or .onnx file",
+        )),
+    }
+}
+
+fn row_length(fixed: Option<usize>, request: &Request) -> Result<usize, ImportError> {
+    match (fixed, request.maxlen) {
+        (Some(fixed), Some(asked)) if fixed != asked => Err(ImportError::Missing(format!(
+            "the model was made for rows of {fixed}, not of {asked}"
+        ))),
+        (Some(maxlen), _) | (None, Some(maxlen)) => Ok(maxlen),
+        (None, None) => Err(ImportError::Missing(
+            "the file does not say how long a row is: give --maxlen, the maxlen of pad_sequences"
+                .to_owned(),
+        )),
+    }
+}
+
+fn encoder(
+    tokenizer: &Path,
+    request: &Request,
+    (rows, maxlen): (usize, usize),
+) -> Result<Encoder, ImportError> {
+    let (mut spec, mut tokenizer) = vocabulary::read(tokenizer, &request.vocabulary)?;
+    if request.vocabulary.index_from.is_some() && spec.num_words.is_none() && rows < usize::MAX {
+        // `imdb.load_data(num_words=...)` goes with `Embedding(num_words, ...)`.
+        spec.num_words = Some(rows);
+        tokenizer.config.num_words = i64::try_from(rows).ok();
+    }
+    let spec = EncoderSpec {
+        text: request.text.clone(),
+        tokenizer: spec,
+        padding: PaddingSpec {
+            maxlen,
+            padding: request.padding,
+            truncating: request.truncating,
+            value: 0,
+        },
+    };
+    let encoder = Encoder::from_json(spec, &tokenizer.to_json())?;
+    let largest = encoder.largest_id();
+    if usize::try_from(largest).map_or(true, |largest| largest >= rows) {
+        return Err(ImportError::Rows { largest, rows });
+    }
+    Ok(encoder)
+}

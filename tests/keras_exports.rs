@@ -1,0 +1,201 @@
+//! What Keras and tf2onnx wrote, imported: every file in a folder answers what `predict` answered.
+//!
+//! `SENTIMENT_KERAS_EXPORTS` names another folder of this kind: a folder for each model, with `predictions.json`, with
+//! `tokenizer.json` where the model reads text, and with any number of `.h5`, `.keras` and `.onnx` files.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sentiment::bundle::{self, Bundle, Trim};
+use sentiment::engine::session::{Device, Runtime, Session, SessionOptions};
+use sentiment::import::{Head, Imported, Request, Served, VocabularyArguments, import};
+use sentiment::recipe::Display;
+use sentiment::sentiment::sigmoid;
+use sentiment::text::{Moment, Side, TextSpec};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Predictions {
+    maxlen: usize,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    id: String,
+    text: Option<String>,
+    padding: String,
+    truncating: String,
+    padded: Vec<i64>,
+    probability: f64,
+}
+
+fn folder() -> PathBuf {
+    match std::env::var_os("SENTIMENT_KERAS_EXPORTS") {
+        Some(folder) => folder.into(),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/keras_exports"),
+    }
+}
+
+fn sorted(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    paths.sort();
+    paths
+}
+
+fn is_model(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    matches!(extension, Some("h5" | "keras" | "onnx"))
+}
+
+fn request(maxlen: usize) -> Request {
+    Request {
+        name: "imported".to_owned(),
+        languages: vec!["en".to_owned()],
+        default_for: vec![],
+        display: Display::default(),
+        card: None,
+        text: TextSpec::default(),
+        maxlen: Some(maxlen),
+        padding: Side::Pre,
+        truncating: Side::Pre,
+        vocabulary: VocabularyArguments::default(),
+        head: Head::default(),
+        as_it_is: false,
+    }
+}
+
+/// Imports a file; a model without a tokenizer is one of ranks, and gets 12,000 of them.
+fn imported(model: &Path, room: &Path, request: &mut Request) -> Imported {
+    let mut tokenizer = model.with_file_name("tokenizer.json");
+    if !tokenizer.exists() {
+        tokenizer = room.join("ranks.json");
+        let ranks: Vec<String> = (1..=12_000)
+            .rev()
+            .map(|rank| format!("\"w{rank}\": {rank}"))
+            .collect();
+        fs::write(&tokenizer, format!("{{{}}}", ranks.join(","))).unwrap();
+        request.vocabulary.index_from = Some(3);
+    }
+    let runtime = Runtime::load().unwrap();
+    match import(&runtime, (model, &tokenizer), request) {
+        Ok(imported) => imported,
+        Err(error) => panic!("{}: {error}", model.display()),
+    }
+}
+
+/// The largest difference over all cases, each in a batch, alone and, where the graph can, without its pads.
+fn largest_difference(bundle: &Bundle, cases: &[Case]) -> f64 {
+    let options = SessionOptions {
+        device: Device::Cpu,
+    };
+    let runtime = Runtime::load().unwrap();
+    let mut session = Session::open(&runtime, &bundle.onnx, options).unwrap();
+    let mut run = |rows: &[&[i64]]| -> Vec<f64> {
+        let time = rows[0].len();
+        let lengths = vec![time as i64; rows.len()];
+        let logits = session
+            .run(&rows.concat(), (rows.len(), time), &lengths)
+            .unwrap();
+        logits
+            .into_iter()
+            .map(|logit| sigmoid(f64::from(logit)))
+            .collect()
+    };
+    let rows: Vec<&[i64]> = cases.iter().map(|case| case.padded.as_slice()).collect();
+    let batch = run(&rows);
+    let mut worst: f64 = 0.0;
+    for (case, together) in cases.iter().zip(batch) {
+        let pads = case.padded.iter().take_while(|id| **id == 0).count();
+        let trimmed = match bundle.manifest.trim {
+            Trim::Table => &case.padded[pads.min(case.padded.len() - 1)..],
+            Trim::None => &case.padded,
+            Trim::Masked => unreachable!("no model here skips its pads"),
+        };
+        for found in [together, run(&[&case.padded])[0], run(&[trimmed])[0]] {
+            let difference = (found - case.probability).abs();
+            assert!(
+                difference < 1e-5,
+                "{}: {found} where Keras answers {}",
+                case.id,
+                case.probability
+            );
+            worst = worst.max(difference);
+        }
+        if let Some(text) = &case.text
+            && (case.padding.as_str(), case.truncating.as_str()) == ("pre", "pre")
+        {
+            let (mut ids, mut row) = (Vec::new(), Vec::new());
+            bundle.encoder.encode(text, Moment::Serve, &mut ids);
+            bundle.encoder.pad(&ids, case.padded.len(), &mut row);
+            assert_eq!(row, case.padded, "{}", case.id);
+        }
+    }
+    worst
+}
+
+#[test]
+fn keras_exports_answer_as_keras_did() {
+    let mut files = 0;
+    for model in sorted(&folder()).into_iter().filter(|path| path.is_dir()) {
+        let predictions = fs::read(model.join("predictions.json")).unwrap();
+        let predictions: Predictions = serde_json::from_slice(&predictions).unwrap();
+        for file in sorted(&model).into_iter().filter(|path| is_model(path)) {
+            let shown = format!(
+                "{}/{}",
+                model.file_name().unwrap().display(),
+                file.file_name().unwrap().display()
+            );
+            let room = tempfile::tempdir().unwrap();
+            let Imported {
+                draft,
+                producer,
+                served,
+            } = imported(&file, room.path(), &mut request(predictions.maxlen));
+            let written = bundle::write(room.path(), draft).unwrap();
+            let bundle = Bundle::load(&written.dir).unwrap();
+            let worst = largest_difference(&bundle, &predictions.cases);
+            let served = match served {
+                Served::Rebuilt(_) => "rebuilt".to_owned(),
+                Served::AsItIs(reason) => format!("as it is ({reason})"),
+            };
+            println!(
+                "{shown}: {producer}, {served}, trim {}, {} cases, largest difference {worst:.1e}",
+                bundle.manifest.trim,
+                predictions.cases.len()
+            );
+            files += 1;
+        }
+    }
+    assert!(files > 0, "no models in {}", folder().display());
+}
+
+#[test]
+fn keras_exports_as_onnx_answer_the_same_as_they_are() {
+    for model in sorted(&folder()).into_iter().filter(|path| path.is_dir()) {
+        let predictions = fs::read(model.join("predictions.json")).unwrap();
+        let predictions: Predictions = serde_json::from_slice(&predictions).unwrap();
+        for file in sorted(&model) {
+            if file.extension().is_none_or(|extension| extension != "onnx") {
+                continue;
+            }
+            let room = tempfile::tempdir().unwrap();
+            let mut request = request(predictions.maxlen);
+            request.as_it_is = true;
+            let Imported { draft, served, .. } = imported(&file, room.path(), &mut request);
+            assert_eq!(served, Served::AsItIs("as asked".to_owned()));
+            let written = bundle::write(room.path(), draft).unwrap();
+            let bundle = Bundle::load(&written.dir).unwrap();
+            let worst = largest_difference(&bundle, &predictions.cases);
+            println!(
+                "{}: as it is, largest difference {worst:.1e}",
+                file.display()
+            );
+        }
+    }
+}
