@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build serve test lint bench golden test-all image onnxruntime clean
+.PHONY: build serve test lint bench bench-serve golden test-all image onnxruntime clean
 
 CARGO ?= cargo
 LISTEN ?= 127.0.0.1:8080
@@ -31,9 +31,15 @@ lint:
 onnxruntime:
 	@scripts/fetch-onnxruntime.sh
 
-# Texts and training steps a second, beside Keras where it can be installed; REVIEWS=FILE times a file of yours as well.
+# Texts, training steps and requests a second, beside Keras and Python servers where they can be installed; REVIEWS=FILE
+# times a file of yours as well.
 bench: onnxruntime
 	@CARGO="$(CARGO)" REVIEWS="$(REVIEWS)" scripts/bench.sh
+	@CARGO="$(CARGO)" scripts/bench-serve.sh
+
+# Requests a second, bulk and idle, beside what bounds them and beside Python servers. Needs wrk.
+bench-serve: onnxruntime
+	@CARGO="$(CARGO)" scripts/bench-serve.sh
 
 # And what needs Keras or Docker.
 test-all: test lint golden image
