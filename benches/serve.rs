@@ -56,7 +56,10 @@ fn prepare(folder: &Path) -> Result<(), Failure> {
             .join("models/recipes")
             .join(format!("{recipe}.toml"));
         std::fs::create_dir_all(folder)?;
-        std::fs::write(folder.join(format!("{recipe}.txt")), texts.join("\n") + "\n")?;
+        std::fs::write(
+            folder.join(format!("{recipe}.txt")),
+            texts.join("\n") + "\n",
+        )?;
         publish(&models, Recipe::load(&path)?, &texts)?;
     }
     Ok(())
@@ -124,7 +127,10 @@ fn runtime(bundle: &Path, texts: &Path, threads: usize) -> Result<(), Failure> {
     encoded.sort_by_key(Vec::len);
     let mut by_batch = serde_json::Map::new();
     for size in [1, 4, 8, 16, 32, 64] {
-        let batches: Vec<Batch> = encoded.chunks(size).map(|rows| lay(&bundle, rows)).collect();
+        let batches: Vec<Batch> = encoded
+            .chunks(size)
+            .map(|rows| lay(&bundle, rows))
+            .collect();
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let start = Instant::now();
         std::thread::scope(|scope| {
@@ -144,9 +150,9 @@ fn runtime(bundle: &Path, texts: &Path, threads: usize) -> Result<(), Failure> {
                     })
                 })
                 .collect();
-            workers.into_iter().try_for_each(|worker| {
-                worker.join().map_err(|_| "a thread panicked".to_owned())?
-            })
+            workers
+                .into_iter()
+                .try_for_each(|worker| worker.join().map_err(|_| "a thread panicked".to_owned())?)
         })?;
         let rate = done.into_inner() as f64 / start.elapsed().as_secs_f64();
         by_batch.insert(size.to_string(), json!(rate));
