@@ -11,6 +11,7 @@ mod open;
 mod output;
 mod predict;
 mod progress;
+mod sweep;
 mod train;
 
 use std::io;
@@ -36,6 +37,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::Args),
+    Sweep(sweep::Args),
     /// List, show and activate models.
     Models(models::Args),
     /// Measure a model on labelled reviews: accuracy, AUC, loss, calibration error, confusion.
@@ -59,6 +61,7 @@ pub fn main() -> ExitCode {
     let cli = parsed.unwrap_or_else(|error| error.format(&mut command).exit());
     let done = match cli.command {
         Command::Train(args) => train::run(args),
+        Command::Sweep(args) => sweep::run(args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Models(args) => models::run(args),

@@ -81,10 +81,6 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let prepared = Prepared::new(recipe, &dataset, &splits)?;
     drop(dataset);
     print!("{}", prepared.statistics);
-    println!(
-        "{} parameters, {threads} threads",
-        prepared.network().parameters()
-    );
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()?;
@@ -96,6 +92,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Some(checkpoints) => checkpoints.latest(prepared.start())?,
         None => Start::fresh(prepared.start()),
     };
+    println!(
+        "{} parameters, {threads} threads",
+        start.state.stepper.network.parameters()
+    );
     say_start(&start);
     let mut progress = Progress::new("train");
     let mut observe = |event: Event<'_>| {

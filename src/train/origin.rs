@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::vector::instruction_set;
+use crate::bundle::digest;
 use crate::recipe::Recipe;
 
 /// Everything that decides a training's bits.
@@ -37,6 +38,11 @@ impl Origin {
         let value = |origin: &Self| serde_json::to_value(origin).expect("numbers and names");
         difference("", &value(self), &value(here))
     }
+}
+
+/// Of all rows, from those of their sources in the recipe's order.
+pub fn fingerprint<'a>(sources: impl Iterator<Item = &'a str>) -> String {
+    digest::sha256(sources.collect::<String>().as_bytes())
 }
 
 fn difference(path: &str, there: &Value, here: &Value) -> Option<String> {

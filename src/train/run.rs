@@ -4,16 +4,16 @@ use super::checkpoint::{CheckpointError, Checkpoints};
 use super::curves::curves_svg;
 use super::dataset::{Dataset, Splits, Statistics, describe};
 use super::export::{self, ExportError, Proof, ProofError};
-use super::fit::{Control, Event, FitError, Row, Rows, fit};
+use super::fit::{Control, Event, FitError, Fitted, Row, Rows, fit};
 use super::golden;
 use super::network::Network;
-use super::origin::Origin;
+use super::origin::{Origin, fingerprint};
 use super::report::{Answer, History, fit_temperature, measure_split};
 use super::state::State;
 use super::summary::summary;
-use crate::bundle::{Draft, Metrics, SourceRecord, TrainingRecord, digest};
+use crate::bundle::{Draft, Metrics, SourceRecord, TrainingRecord};
 use crate::engine::session::Runtime;
-use crate::recipe::Recipe;
+use crate::recipe::{FitRecipe, Recipe};
 use crate::sentiment::{Calibration, Label};
 use crate::text::{Encoder, EncoderError, Moment};
 
@@ -138,25 +138,43 @@ impl Prepared {
         })
     }
 
-    /// The network before training, for its summary.
-    pub fn network(&self) -> Network<f32> {
+    /// What is trained, on what.
+    pub fn origin(&self) -> Origin {
+        Origin::new(&self.recipe, data_fingerprint(&self.sources))
+    }
+
+    /// The state before the first step.
+    pub fn start(&self) -> State {
+        self.start_of(&self.recipe)
+    }
+
+    /// The state before the first step of another network on the same rows.
+    pub fn start_of(&self, recipe: &Recipe) -> State {
         let Recipe {
             layers,
             padding,
             fit,
             ..
-        } = &self.recipe;
-        Network::build(layers, self.encoder.rows(), padding.maxlen, fit.seed)
+        } = recipe;
+        let network = Network::build(layers, self.encoder.rows(), padding.maxlen, fit.seed);
+        State::new(network, fit)
     }
 
-    /// What is trained, on what.
-    pub fn origin(&self) -> Origin {
-        Origin::new(&self.recipe, fingerprint(&self.sources))
-    }
-
-    /// The state before the first step.
-    pub fn start(&self) -> State {
-        State::new(self.network(), &self.recipe.fit)
+    /// Trains on the current rayon pool, from a state on, and measures nothing beyond the epochs.
+    ///
+    /// # Errors
+    /// The loss is no number.
+    pub fn fit(
+        &self,
+        start: State,
+        recipe: &FitRecipe,
+        observe: &mut dyn FnMut(Event<'_>) -> Control,
+    ) -> Result<Fitted, FitError> {
+        let rows = Rows {
+            train: &self.train,
+            validation: &self.validation.rows,
+        };
+        fit(start, rows, recipe, observe)
     }
 
     /// Trains on the current rayon pool, from `start` on, then calibrates on validation and scores validation and test.
@@ -170,10 +188,6 @@ impl Prepared {
         checkpoints: Option<&Checkpoints>,
         observe: &mut dyn FnMut(Event<'_>) -> Control,
     ) -> Result<Finished, TrainError> {
-        let rows = Rows {
-            train: &self.train,
-            validation: &self.validation.rows,
-        };
         let mut unwritten = None;
         let mut observe = |event: Event<'_>| {
             let state = event.state;
@@ -187,7 +201,7 @@ impl Prepared {
             }
             control
         };
-        let fitted = fit(start, rows, &self.recipe.fit, &mut observe)?;
+        let fitted = self.fit(start, &self.recipe.fit, &mut observe)?;
         if let Some(error) = unwritten {
             return Err(error.into());
         }
@@ -262,7 +276,7 @@ impl Trained {
             .collect();
         let proof = export::prove(runtime, &exported, &recipe.padding, &rows)?;
         let training = TrainingRecord {
-            fingerprint: fingerprint(&sources),
+            fingerprint: data_fingerprint(&sources),
             sources,
             train_rows: train.len() as u64,
             validation_rows: validation.rows.len() as u64,
@@ -301,9 +315,8 @@ pub fn model_row(recipe: &Recipe, encoder: &Encoder, ids: &[i64]) -> Option<Vec<
     Some(row)
 }
 
-fn fingerprint(sources: &[SourceRecord]) -> String {
-    let fingerprints: Vec<&str> = sources.iter().map(|s| s.fingerprint.as_str()).collect();
-    digest::sha256(fingerprints.concat().as_bytes())
+fn data_fingerprint(sources: &[SourceRecord]) -> String {
+    fingerprint(sources.iter().map(|source| &*source.fingerprint))
 }
 
 fn records(dataset: &Dataset) -> Vec<SourceRecord> {

@@ -6,3 +6,4 @@ mod checkpoint;
 mod program;
 mod publish;
 mod shop;
+mod sweep;

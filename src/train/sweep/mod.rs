@@ -1,0 +1,249 @@
+//! Many small networks on the same reviews, side by side, to find the best recipe by its validation loss.
+//!
+//! A run gives the figures that `sentiment train` gives for its recipe, bit for bit, whatever runs beside it. Test rows are
+//! never scored: they are for the one model that is chosen.
+
+mod grid;
+mod parameter;
+mod plot;
+mod record;
+mod table;
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+pub use grid::{Axes, Grid, GridError, Settings};
+pub use parameter::{SettingError, apply, in_words};
+pub use plot::plot;
+pub use record::{Outcome, Record, RecordError, Run};
+pub use table::{Table, loss_in_words};
+
+use super::dataset::{Dataset, Splits};
+use super::fit::{Control, Event, Happened};
+use super::report::History;
+use super::run::Prepared;
+use crate::recipe::Recipe;
+
+/// Why a search ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// The texts of a run cannot be encoded.
+    #[error("{settings}: {reason}")]
+    Texts {
+        /// The run.
+        settings: String,
+        /// Why.
+        reason: String,
+    },
+    /// There are no threads.
+    #[error("a run cannot be started: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+/// What all runs read.
+#[derive(Clone, Copy)]
+pub struct Reviews<'a> {
+    /// The reviews.
+    pub dataset: &'a Dataset,
+    /// Which of them teach and which choose.
+    pub splits: &'a Splits,
+}
+
+/// How the cores are shared.
+#[derive(Clone, Copy, Debug)]
+pub struct Jobs {
+    /// Networks that train at the same time.
+    pub side_by_side: NonZeroUsize,
+    /// Threads of each.
+    pub threads: NonZeroUsize,
+}
+
+/// A run that is to be done.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// Its parameters.
+    pub settings: Settings,
+    /// The recipe that they make.
+    pub recipe: Recipe,
+}
+
+/// What is told of the runs.
+pub enum News {
+    /// How far a run is.
+    Share {
+        /// Its place among those planned.
+        run: usize,
+        /// The share of its steps that are done.
+        share: f64,
+    },
+    /// A run is done.
+    Done {
+        /// Its place among those planned.
+        run: usize,
+        /// What became of it.
+        done: Box<Run>,
+    },
+}
+
+/// Runs with equal texts, encoded once by the first of them and dropped with the last.
+#[derive(Default)]
+struct Texts(OnceLock<Result<Prepared, String>>);
+
+struct Waiting {
+    run: usize,
+    planned: Planned,
+    texts: Arc<Texts>,
+}
+
+/// Does all runs, in order, as many at a time as there are jobs; what is told of them is said on this thread. Once `stop`
+/// is set the runs in progress are forgotten, and no other begins.
+///
+/// # Errors
+/// Texts cannot be encoded, or what `tell` says.
+pub fn search<E: From<SweepError>>(
+    reviews: Reviews<'_>,
+    planned: Vec<Planned>,
+    jobs: Jobs,
+    stop: &AtomicBool,
+    mut tell: impl FnMut(News) -> Result<(), E>,
+) -> Result<(), E> {
+    let queue = Mutex::new(waiting(planned));
+    let work = |news: &Sender<Result<News, SweepError>>| -> Result<(), SweepError> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(jobs.threads.get())
+            .build()?;
+        let next = || {
+            queue
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop_front()
+        };
+        while !stop.load(Ordering::SeqCst)
+            && let Some(waiting) = next()
+        {
+            // The receiver is gone when the search has ended early.
+            let share = |share| {
+                let run = waiting.run;
+                let _ = news.send(Ok(News::Share { run, share }));
+            };
+            let run = waiting.run;
+            let done = pool.install(|| waiting.run(reviews, stop, &share))?;
+            if let Some(done) = done {
+                let done = Box::new(done);
+                let _ = news.send(Ok(News::Done { run, done }));
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let (news, received) = channel();
+        for _ in 0..jobs.side_by_side.get() {
+            let (news, work) = (news.clone(), &work);
+            scope.spawn(move || {
+                if let Err(error) = work(&news) {
+                    let _ = news.send(Err(error));
+                }
+            });
+        }
+        drop(news);
+        for news in received {
+            let told = news.map_err(E::from).and_then(&mut tell);
+            if let Err(error) = told {
+                stop.store(true, Ordering::SeqCst);
+                return Err(error);
+            }
+        }
+        Ok(())
+    })
+}
+
+fn waiting(planned: Vec<Planned>) -> VecDeque<Waiting> {
+    let mut waiting: VecDeque<Waiting> = VecDeque::new();
+    for (run, planned) in planned.into_iter().enumerate() {
+        let alike = waiting
+            .iter()
+            .find(|other| reads_alike(&other.planned.recipe, &planned.recipe));
+        let texts = alike.map_or_else(Arc::default, |other| Arc::clone(&other.texts));
+        waiting.push_back(Waiting {
+            run,
+            planned,
+            texts,
+        });
+    }
+    waiting
+}
+
+/// Whether the rows of two recipes are the same.
+fn reads_alike(a: &Recipe, b: &Recipe) -> bool {
+    a.masked() == b.masked() && a.encoder_spec() == b.encoder_spec()
+}
+
+impl Waiting {
+    /// Nothing if it was stopped.
+    fn run(
+        &self,
+        reviews: Reviews<'_>,
+        stop: &AtomicBool,
+        tell: &dyn Fn(f64),
+    ) -> Result<Option<Run>, SweepError> {
+        let Planned { settings, recipe } = &self.planned;
+        let prepared = self.texts.0.get_or_init(|| {
+            Prepared::new(recipe.clone(), reviews.dataset, reviews.splits)
+                .map_err(|error| error.to_string())
+        });
+        let prepared = prepared.as_ref().map_err(|reason| SweepError::Texts {
+            settings: in_words(settings),
+            reason: reason.clone(),
+        })?;
+        let start = Instant::now();
+        let mut history = History::default();
+        let mut observe = |event: Event<'_>| {
+            match event.happened {
+                Happened::Step(at) => {
+                    let within = at.step as f64 / at.steps as f64;
+                    tell((at.epoch as f64 - 1.0 + within) / at.epochs as f64);
+                }
+                Happened::Epoch { epoch, .. } => history.epochs.push(epoch.clone()),
+            }
+            match stop.load(Ordering::SeqCst) {
+                true => Control::Stop,
+                false => Control::Continue,
+            }
+        };
+        let start_state = prepared.start_of(recipe);
+        let parameters = start_state.stepper.network.parameters();
+        let result = match prepared.fit(start_state, &recipe.fit, &mut observe) {
+            Ok(fitted) if fitted.stopped => return Ok(None),
+            Ok(fitted) => outcome(&fitted.history, fitted.best_epoch),
+            Err(error) => Outcome::Diverged {
+                reason: error.to_string(),
+            },
+        };
+        Ok(Some(Run {
+            settings: settings.clone(),
+            parameters,
+            seconds: start.elapsed().as_secs_f64(),
+            result,
+            history,
+        }))
+    }
+}
+
+fn outcome(history: &History, best_epoch: usize) -> Outcome {
+    let epoch = history.epochs.iter().find(|e| e.epoch == best_epoch);
+    let figures = epoch.and_then(|epoch| Some((epoch.val_loss?, epoch.val_accuracy?)));
+    match figures {
+        Some((val_loss, val_accuracy)) if val_loss.is_finite() => Outcome::Trained {
+            epoch: best_epoch,
+            val_loss,
+            val_accuracy,
+        },
+        _ => Outcome::Diverged {
+            reason: "the validation loss is no number".to_owned(),
+        },
+    }
+}
