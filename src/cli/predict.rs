@@ -296,7 +296,7 @@ struct Tokens {
 impl<'a> AnswerLine<'a> {
     fn new(
         id: Option<&'a Value>,
-        Prediction { score, encoded }: Prediction,
+        Prediction { score, encoded, .. }: Prediction,
         manifest: &'a Manifest,
         language: String,
     ) -> Self {

@@ -5,10 +5,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::ItemError;
-use super::queue::{Job, Queue, Reach};
+use super::queue::{Job, Queue, Ran};
+use super::reach::Reach;
 use super::rows::{Layout, Rows};
 use super::session::SessionError;
 use crate::metrics::ModelMetrics;
@@ -44,7 +45,7 @@ impl Batcher {
         while self.queue.take(self.reach, steps, &mut batch) {
             let outcome = catch_unwind(AssertUnwindSafe(|| self.run(&mut run, &batch, &mut rows)));
             match outcome {
-                Ok(Ok(logits)) => answer(&mut batch, &logits),
+                Ok(Ok(done)) => answer(&mut batch, &done),
                 Ok(Err(error)) => {
                     tracing::error!(model = self.model, texts = batch.len(), %error, "a batch failed");
                     fail(&mut batch);
@@ -64,7 +65,7 @@ impl Batcher {
         }
     }
 
-    fn run(&self, run: &mut Run, batch: &[Job], rows: &mut Rows) -> Result<Vec<f32>, SessionError> {
+    fn run(&self, run: &mut Run, batch: &[Job], rows: &mut Rows) -> Result<Done, SessionError> {
         self.layout
             .fill(batch.iter().map(|job| job.ids.as_slice()), rows);
         let started = Instant::now();
@@ -73,13 +74,16 @@ impl Batcher {
             self.metrics.queue_wait.observe(waited.as_secs_f64());
         }
         let logits = run(rows)?;
-        self.metrics
-            .inference
-            .observe(started.elapsed().as_secs_f64());
+        let took = started.elapsed();
+        self.metrics.inference.observe(took.as_secs_f64());
         self.metrics.batch_size.observe(batch.len() as f64);
         self.metrics.batch_fill.observe(rows.fill_ratio());
         if logits.len() == batch.len() {
-            Ok(logits)
+            Ok(Done {
+                logits,
+                started,
+                took,
+            })
         } else {
             let reason = format!("{} logits for {} texts", logits.len(), batch.len());
             Err(SessionError::Run(reason))
@@ -87,10 +91,21 @@ impl Batcher {
     }
 }
 
-fn answer(batch: &mut Vec<Job>, logits: &[f32]) {
-    for (job, &logit) in batch.drain(..).zip(logits) {
+/// A run that came to its end.
+struct Done {
+    logits: Vec<f32>,
+    started: Instant,
+    took: Duration,
+}
+
+fn answer(batch: &mut Vec<Job>, done: &Done) {
+    for (job, &logit) in batch.drain(..).zip(&done.logits) {
         let answer = if logit.is_finite() {
-            Ok(logit)
+            Ok(Ran {
+                logit,
+                queue: done.started.saturating_duration_since(job.since),
+                run: done.took,
+            })
         } else {
             Err(ItemError::Failed)
         };
@@ -187,7 +202,7 @@ mod tests {
         batcher.work(run);
         let answers: Vec<_> = answers
             .into_iter()
-            .map(|answer| answer.blocking_recv().unwrap().ok())
+            .map(|answer| answer.blocking_recv().unwrap().ok().map(|ran| ran.logit))
             .collect();
         assert_eq!(answers, [Some(1.0), None, Some(2.0), None, Some(3.0), None]);
         assert_eq!(opened.load(Ordering::Relaxed), 2);

@@ -7,6 +7,7 @@
 
 mod batcher;
 mod queue;
+mod reach;
 mod rows;
 pub mod session;
 
@@ -14,7 +15,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -24,7 +25,8 @@ use crate::metrics::{Metrics, ModelInfo, ModelMetrics};
 use crate::sentiment::{Score, sigmoid};
 use crate::text::{Encoded, Moment};
 use batcher::{Batcher, Open, Opened, Run};
-use queue::{Answer, Job, Queue, Reach};
+use queue::{Answer, Job, Queue, Ran};
+use reach::Reach;
 use rows::{Layout, Rows};
 use session::{Runtime, Session, SessionError, SessionOptions};
 
@@ -100,6 +102,30 @@ pub struct Prediction {
     pub score: Score,
     /// What became of its tokens.
     pub encoded: Encoded,
+    /// How long it took.
+    pub timing: Timing,
+}
+
+/// Where the time of a text went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timing {
+    /// Text to ids.
+    pub encode: Duration,
+    /// Waiting for a batch.
+    pub queue: Duration,
+    /// The run of its batch.
+    pub run: Duration,
+}
+
+impl Timing {
+    /// Of several texts together: their encoding one after another, and the longest of what happens side by side.
+    pub fn with(self, other: Self) -> Self {
+        Self {
+            encode: self.encode + other.encode,
+            queue: self.queue.max(other.queue),
+            run: self.run.max(other.run),
+        }
+    }
 }
 
 /// A text, encoded.
@@ -107,6 +133,7 @@ pub struct Prediction {
 pub struct Ask {
     ids: Vec<i64>,
     encoded: Encoded,
+    took: Duration,
 }
 
 /// Places in an engine's queue.
@@ -126,6 +153,7 @@ pub struct Terms {
 #[derive(Debug)]
 pub struct Ticket {
     encoded: Encoded,
+    encode: Duration,
     deadline: Option<Instant>,
     answer: oneshot::Receiver<Answer>,
 }
@@ -222,6 +250,7 @@ impl Engine {
     /// # Errors
     /// Nothing is left of the text that the model could read.
     pub fn encode(&self, text: &str) -> Result<Ask, ItemError> {
+        let started = Instant::now();
         let mut ids = Vec::new();
         let encoded = self.bundle.encoder.encode(text, Moment::Serve, &mut ids);
         // A masked network reads nothing of a row without ids; an unmasked one reads the pads, as in Keras.
@@ -229,7 +258,11 @@ impl Engine {
         if encoded.total == 0 || blank {
             return Err(ItemError::EmptyText);
         }
-        Ok(Ask { ids, encoded })
+        Ok(Ask {
+            ids,
+            encoded,
+            took: started.elapsed(),
+        })
     }
 
     /// So many places in the queue, all at once, if there are.
@@ -266,6 +299,7 @@ impl Engine {
             let (reply, answer) = oneshot::channel();
             tickets.push(Ticket {
                 encoded: ask.encoded,
+                encode: ask.took,
                 deadline: terms.deadline,
                 answer,
             });
@@ -295,7 +329,7 @@ impl Engine {
                 .map_err(|_| ItemError::DeadlineExceeded)?,
             None => ticket.answer.await,
         };
-        self.predicted(ticket.encoded, answer)
+        self.predicted(ticket.encoded, ticket.encode, answer)
     }
 
     /// Answers any number of texts in order, for the command line: without a deadline, on a thread that may wait.
@@ -332,7 +366,7 @@ impl Engine {
         for outcome in window.outcomes {
             let prediction = outcome.and_then(|()| {
                 let ticket = tickets.next().ok_or(ItemError::Failed)?;
-                self.predicted(ticket.encoded, ticket.answer.blocking_recv())
+                self.predicted(ticket.encoded, ticket.encode, ticket.answer.blocking_recv())
             });
             predictions.push(prediction);
         }
@@ -341,10 +375,11 @@ impl Engine {
     fn predicted(
         &self,
         encoded: Encoded,
+        encode: Duration,
         answer: Result<Answer, oneshot::error::RecvError>,
     ) -> Result<Prediction, ItemError> {
         // The other side is dropped only when no batch thread is left.
-        let logit = answer.map_err(|_| ItemError::Failed)??;
+        let Ran { logit, queue, run } = answer.map_err(|_| ItemError::Failed)??;
         let score = Score::from_logit(f64::from(logit), self.bundle.manifest.calibration);
         self.metrics.predicted(score.label());
         self.metrics.score.observe(score.calibrated);
@@ -354,7 +389,11 @@ impl Engine {
         if encoded.truncated {
             self.metrics.truncated.inc();
         }
-        Ok(Prediction { score, encoded })
+        Ok(Prediction {
+            score,
+            encoded,
+            timing: Timing { encode, queue, run },
+        })
     }
 }
 

@@ -1,8 +1,8 @@
-//! Texts that wait for a batch: bounded, oldest first, taken by length.
+//! Texts that wait for a batch: bounded, oldest first, taken with those nearest in length.
 //!
 //! A place is held from the moment a request is let in until a batch thread takes the text, so the bound is never passed.
 //! Age decides who goes first, so that nobody starves; a text of a bulk request counts as younger than it is, so that single
-//! ones overtake it, but not for ever.
+//! ones overtake it, but not for ever. Who goes along is [`Reach`]'s business.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,9 +12,20 @@ use prometheus::IntGauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::ItemError;
+use super::reach::{Candidate, Reach};
 
 /// What a batch thread says of one text.
-pub(super) type Answer = Result<f32, ItemError>;
+pub(super) type Answer = Result<Ran, ItemError>;
+
+/// A text that has been through the network.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Ran {
+    pub logit: f32,
+    /// From its place in the queue to the start of its run.
+    pub queue: Duration,
+    /// The run of its batch.
+    pub run: Duration,
+}
 
 /// How much younger than it is a text of a bulk request counts.
 const BULK_YIELDS: Duration = Duration::from_millis(200);
@@ -46,25 +57,6 @@ impl Job {
     }
 }
 
-/// What fits into one batch.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Reach {
-    /// Most rows.
-    pub rows: usize,
-    /// Most rows times steps, so that one batch does not keep the others waiting; a batch of one row may be longer.
-    pub steps: usize,
-}
-
-impl Reach {
-    /// Whether a text of `steps` may join `rows` others that began with one of `first` and reach `longest`: no shorter
-    /// than half and no longer than twice the first, so that few steps are padding.
-    fn takes(&self, rows: usize, (first, longest): (usize, usize), steps: usize) -> bool {
-        const ALIKE: usize = 8;
-        let alike = steps <= 2 * first + ALIKE && first <= 2 * steps + ALIKE;
-        rows < self.rows && alike && (rows + 1) * longest.max(steps) <= self.steps
-    }
-}
-
 /// The queue of one model.
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -78,7 +70,21 @@ pub(super) struct Queue {
 struct State {
     waiting: VecDeque<Job>,
     closed: bool,
+    /// Threads that wait for a text: telling nobody costs a system call too.
+    idle: usize,
+    scratch: Scratch,
 }
+
+/// Buffers that are used again.
+#[derive(Debug, Default)]
+struct Scratch {
+    candidates: Vec<Candidate>,
+    left: Vec<Job>,
+}
+
+/// The oldest that are looked at for one batch: enough to find some of like length, few enough for a look to cost nothing
+/// beside a run.
+const LOOK: usize = 256;
 
 impl Queue {
     /// An empty queue with so many places.
@@ -121,46 +127,23 @@ impl Queue {
             state.waiting.insert(at, job);
         }
         self.depth.set(length(&state.waiting));
+        let idle = state.idle;
         drop(state);
-        if many {
-            self.ready.notify_all();
-        } else {
-            self.ready.notify_one();
+        match idle {
+            0 => {}
+            _ if many => self.ready.notify_all(),
+            _ => self.ready.notify_one(),
         }
     }
 
-    /// Waits for texts and fills `batch` with the oldest and others of its length; false once closed and empty. `steps`
+    /// Waits for texts and fills `batch` with the oldest and others that go well with it; false once closed and empty. `steps`
     /// says how many steps a text of so many ids takes.
     pub fn take(&self, reach: Reach, steps: impl Fn(usize) -> usize, batch: &mut Vec<Job>) -> bool {
         batch.clear();
         let mut state = self.lock();
         loop {
-            let (mut at, mut first, mut longest) = (0, 0, 0);
-            let now = Instant::now();
-            while batch.len() < reach.rows
-                && let Some(job) = state.waiting.get(at)
-            {
-                let gone = job.reply.is_closed();
-                let late = job.deadline.is_some_and(|deadline| deadline <= now);
-                let own = steps(job.ids.len());
-                if gone || late {
-                    if let Some(job) = state.waiting.remove(at) {
-                        // A caller that has gone hears nothing.
-                        let _ = job.reply.send(Err(ItemError::DeadlineExceeded));
-                    }
-                } else if batch.is_empty() || reach.takes(batch.len(), (first, longest), own) {
-                    if let Some(mut job) = state.waiting.remove(at) {
-                        if batch.is_empty() {
-                            first = own;
-                        }
-                        longest = longest.max(own);
-                        job.place = None;
-                        batch.push(job);
-                    }
-                } else {
-                    at += 1;
-                }
-            }
+            state.forget_unwanted();
+            state.gather(reach, &steps, batch);
             self.depth.set(length(&state.waiting));
             if !batch.is_empty() {
                 return true;
@@ -168,10 +151,12 @@ impl Queue {
             if state.closed {
                 return false;
             }
+            state.idle += 1;
             state = self
                 .ready
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
         }
     }
 
@@ -191,6 +176,52 @@ impl Queue {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Nothing is run for callers that have gone, or whose time is over.
+    fn forget_unwanted(&mut self) {
+        let now = Instant::now();
+        let mut at = 0;
+        while at < LOOK
+            && let Some(job) = self.waiting.get(at)
+        {
+            let late = job.deadline.is_some_and(|deadline| deadline <= now);
+            if !late && !job.reply.is_closed() {
+                at += 1;
+            } else if let Some(job) = self.waiting.remove(at) {
+                // A caller that has gone hears nothing.
+                let _ = job.reply.send(Err(ItemError::DeadlineExceeded));
+            }
+        }
+    }
+
+    fn gather(&mut self, reach: Reach, steps: impl Fn(usize) -> usize, batch: &mut Vec<Job>) {
+        let Scratch { candidates, left } = &mut self.scratch;
+        candidates.clear();
+        let looked_at = self.waiting.iter().take(LOOK).enumerate();
+        candidates.extend(looked_at.map(|(at, job)| Candidate {
+            at,
+            steps: steps(job.ids.len()),
+            bulk: job.bulk,
+        }));
+        reach.choose(candidates);
+        let Some(last) = candidates.last().map(|chosen| chosen.at) else {
+            return;
+        };
+        let mut chosen = candidates.iter().map(|chosen| chosen.at).peekable();
+        for (at, mut job) in self.waiting.drain(..=last).enumerate() {
+            if chosen.next_if_eq(&at).is_some() {
+                job.place = None;
+                batch.push(job);
+            } else {
+                left.push(job);
+            }
+        }
+        for job in left.drain(..).rev() {
+            self.waiting.push_front(job);
+        }
     }
 }
 
@@ -239,9 +270,9 @@ mod tests {
             .into_iter()
             .unzip();
         queue.push(jobs);
-        assert_eq!(taken(&queue, REACH), [100, 90, 110, 120]);
+        assert_eq!(taken(&queue, REACH), [100, 90, 110, 95]);
         assert_eq!(taken(&queue, REACH), [20, 30]);
-        assert_eq!(taken(&queue, REACH), [95]);
+        assert_eq!(taken(&queue, REACH), [120]);
         assert_eq!(queue.depth.get(), 0);
     }
 

@@ -250,6 +250,8 @@ fn commit(
             .with_log_level(LogLevel::Warning)?
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_parallel_execution(false)?
+            // One pattern is kept for each shape that was ever run, and no run is faster for it.
+            .with_memory_pattern(false)?
             .with_intra_threads(1)?
             .with_inter_threads(1)?;
         let mut builder = match provider {
