@@ -21,14 +21,19 @@ use crate::http::{
     self, Access, AccessSettings, ConnectionLimits, Drained, Origins, RequestLimits, Shared,
 };
 use crate::metrics::Metrics;
-use crate::telemetry;
+use crate::telemetry::{self, Logging, Spans};
 
 /// Serves until a signal.
 ///
 /// # Errors
 /// A part cannot be built: no runtime, no models, no port.
 pub fn serve(config: &ServeConfig) -> anyhow::Result<()> {
-    telemetry::start(config.log_format, &config.log_level)?;
+    let silence = if config.no_access_log {
+        ",access=off"
+    } else {
+        ""
+    };
+    let logging = telemetry::start(config.log_format, &format!("{}{silence}", config.log_level))?;
     let runtime = Runtime::load()?;
     let metrics = Arc::new(Metrics::new());
     let access = Access::load(AccessSettings {
@@ -49,6 +54,7 @@ pub fn serve(config: &ServeConfig) -> anyhow::Result<()> {
             idle: config.idle_timeout,
         },
         access,
+        spans: config.otlp_endpoint.as_deref().map(Spans::to).transpose()?,
         draining: AtomicBool::new(false),
         stopping: watch::Sender::new(false),
     });
@@ -56,7 +62,11 @@ pub fn serve(config: &ServeConfig) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("the threads of the server cannot be started")?
-        .block_on(run(config, shared))
+        .block_on(run(config, &shared, &logging))?;
+    if let Some(spans) = &shared.spans {
+        spans.finish();
+    }
+    Ok(())
 }
 
 fn catalog_settings(config: &ServeConfig) -> CatalogSettings {
@@ -79,7 +89,7 @@ fn catalog_settings(config: &ServeConfig) -> CatalogSettings {
     }
 }
 
-async fn run(config: &ServeConfig, shared: Arc<Shared>) -> anyhow::Result<()> {
+async fn run(config: &ServeConfig, shared: &Arc<Shared>, logging: &Logging) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
     let listener = bind(config.listen).await?;
     let operations = match config.ops_listen {
@@ -101,8 +111,8 @@ async fn run(config: &ServeConfig, shared: Arc<Shared>) -> anyhow::Result<()> {
     };
     let origins = origins(&config.cors_origin)?;
     let router = match operations {
-        Some(_) => http::api(Arc::clone(&shared), &origins),
-        None => http::router(Arc::clone(&shared), &origins),
+        Some(_) => http::api(Arc::clone(shared), &origins),
+        None => http::router(Arc::clone(shared), &origins),
     };
     let (said, stop) = signal_to_stop();
     let (done, stop_operations) = signal_to_stop();
@@ -114,7 +124,7 @@ async fn run(config: &ServeConfig, shared: Arc<Shared>) -> anyhow::Result<()> {
     };
     let operations = async {
         if let Some(listener) = operations {
-            let router = http::operations(Arc::clone(&shared));
+            let router = http::operations(Arc::clone(shared));
             http::serve(listener, router, limits, stop_operations).await;
         }
     };
@@ -147,6 +157,7 @@ async fn run(config: &ServeConfig, shared: Arc<Shared>) -> anyhow::Result<()> {
         },
         signal = signals.next() => {
             tracing::warn!(signal, "a second signal: ending at once");
+            logging.flush();
             std::process::exit(1);
         }
     }

@@ -57,7 +57,7 @@ pub struct ServeConfig {
     #[arg(long, requires = "api_key_file")]
     pub rate_limit: Option<NonZeroU32>,
 
-    /// Origin whose pages may ask from a browser, such as https://shop.example; `*` for all. Can be given several times.
+    /// Origin whose pages may ask from a browser, such as `https://shop.example`; `*` for all. Can be given several times.
     #[arg(long, value_parser = origin, value_delimiter = ',')]
     pub cors_origin: Vec<String>,
 
@@ -125,8 +125,15 @@ pub struct ServeConfig {
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,
 
-    /// What is logged: error, warn, info, debug, trace, or filter directives; `info,access=off` leaves out the line that
-    /// each request gets.
+    /// No line in the log for each request.
+    #[arg(long)]
+    pub no_access_log: bool,
+
+    /// OpenTelemetry collector that spans are sent to, OTLP over HTTP: `http://127.0.0.1:4318`.
+    #[arg(long)]
+    pub otlp_endpoint: Option<String>,
+
+    /// What is logged: error, warn, info, debug, trace, or filter directives.
     #[arg(long, default_value = "info,ort=warn", value_parser = log_level)]
     pub log_level: String,
 }

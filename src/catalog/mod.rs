@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::bundle::{Bundle, BundleError, Manifest, Version, folder};
-use crate::engine::session::Runtime;
-use crate::engine::{Engine, EngineSettings};
+use crate::engine::session::{Runtime, SessionError};
+use crate::engine::{Engine, EngineError, EngineSettings};
 use crate::metrics::Metrics;
 
 pub use language::Script;
@@ -35,6 +35,9 @@ pub enum CatalogError {
         /// The other.
         second: String,
     },
+    /// No model could serve on the device that was asked for.
+    #[error(transparent)]
+    Device(SessionError),
     /// `--default-model` names no model.
     #[error("--default-model {name:?} is not among the models in {models}", models = models.display())]
     NoDefault {
@@ -146,7 +149,7 @@ impl Catalog {
     ) -> Result<Self, CatalogError> {
         let mut slots = BTreeMap::new();
         for model in folder::list(&settings.models)? {
-            let Some(slot) = load(runtime, settings, metrics, &model.name) else {
+            let Some(slot) = load(runtime, settings, metrics, &model.name)? else {
                 tracing::info!(model = model.name, "no active version, passed over");
                 continue;
             };
@@ -295,20 +298,21 @@ fn load(
     settings: &CatalogSettings,
     metrics: &Arc<Metrics>,
     name: &str,
-) -> Option<Slot> {
+) -> Result<Option<Slot>, CatalogError> {
     let version = match folder::active(&settings.models, name) {
-        Ok(version) => version?,
+        Ok(Some(version)) => version,
+        Ok(None) => return Ok(None),
         Err(error) => {
-            return Some(Slot::Failed(Failure {
+            return Ok(Some(Slot::Failed(Failure {
                 reason: error.to_string(),
                 default_for: None,
-            }));
+            })));
         }
     };
     let started = Instant::now();
     let dir = settings.models.join(name).join(version.to_string());
     let slot = start(runtime, settings, metrics, (name, &dir));
-    Some(match slot {
+    Ok(Some(match slot {
         Ok(engine) => {
             tracing::info!(
                 model = name,
@@ -320,13 +324,22 @@ fn load(
             );
             Slot::Ready(Arc::new(engine))
         }
-        Err(reason) => Slot::Failed(Failure {
+        Err(Refusal::Device(error)) => return Err(CatalogError::Device(error)),
+        Err(Refusal::Model(reason)) => Slot::Failed(Failure {
             reason,
             default_for: Manifest::read(&dir)
                 .ok()
                 .map(|manifest| manifest.default_for),
         }),
-    })
+    }))
+}
+
+/// Why a model does not serve.
+enum Refusal {
+    /// It is the model's own fault.
+    Model(String),
+    /// No other would either.
+    Device(SessionError),
 }
 
 fn start(
@@ -334,18 +347,18 @@ fn start(
     settings: &CatalogSettings,
     metrics: &Arc<Metrics>,
     (name, dir): (&str, &Path),
-) -> Result<Engine, String> {
-    let bundle = Bundle::load(dir).map_err(|error| error.to_string())?;
+) -> Result<Engine, Refusal> {
+    let bundle = Bundle::load(dir).map_err(|error| Refusal::Model(error.to_string()))?;
     let Manifest {
         name: found,
         version,
         ..
     } = &bundle.manifest;
     if found != name || !dir.ends_with(version.to_string()) {
-        return Err(format!(
+        return Err(Refusal::Model(format!(
             "{} holds version {version} of model {found:?}",
             dir.display()
-        ));
+        )));
     }
     Engine::start(
         runtime,
@@ -353,7 +366,10 @@ fn start(
         settings.engine,
         Some(Arc::clone(metrics)),
     )
-    .map_err(|error| error.to_string())
+    .map_err(|error| match error {
+        EngineError::Session(error @ SessionError::NoCuda(_)) => Refusal::Device(error),
+        error => Refusal::Model(error.to_string()),
+    })
 }
 
 fn claims(slots: &BTreeMap<String, Slot>) -> Result<BTreeMap<String, String>, CatalogError> {

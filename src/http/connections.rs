@@ -14,6 +14,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
 /// What clients may cost before they have asked for anything.
@@ -23,7 +24,7 @@ pub struct ConnectionLimits {
     pub most: usize,
     /// Time to the end of the first request's head.
     pub first_head: Duration,
-    /// Time between requests, and for the heads of later ones.
+    /// Time between requests, for the heads of later ones, and for a client to take any of its answer.
     pub idle: Duration,
     /// Time for requests under way once no more are taken.
     pub drain: Duration,
@@ -77,6 +78,7 @@ pub async fn serve(
         builder: Arc::clone(&builder),
         watcher,
         first_head: limits.first_head,
+        idle: limits.idle,
         _place: place,
     };
     let mut connections = JoinSet::new();
@@ -155,6 +157,7 @@ struct Connection {
     builder: Arc<Builder<TokioExecutor>>,
     watcher: Watcher,
     first_head: Duration,
+    idle: Duration,
     _place: OwnedSemaphorePermit,
 }
 
@@ -171,7 +174,10 @@ impl Connection {
                 router.clone().oneshot(request)
             }
         });
-        let io = TokioIo::new(self.stream);
+        let mut stream = TimeoutStream::new(self.stream);
+        // A client that does not read what it asked for is gone or means harm.
+        stream.set_write_timeout(Some(self.idle));
+        let io = TokioIo::new(Box::pin(stream));
         let connection = self.builder.serve_connection(io, service).into_owned();
         let connection = self.watcher.watch(connection);
         tokio::pin!(connection);

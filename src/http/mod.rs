@@ -34,11 +34,13 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::catalog::Catalog;
 use crate::metrics::Metrics;
+use crate::telemetry::Spans;
 use body::BodyLimits;
 use error::{Code, Problem};
 
 pub use access::{Access, AccessError, AccessSettings, with_admin_token};
 pub use connections::{ConnectionLimits, Drained, serve};
+pub use sentiment::{is_line, is_request};
 
 /// What a request may ask for.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +70,8 @@ pub struct Shared {
     pub limits: RequestLimits,
     /// Who may ask.
     pub access: Access,
+    /// Where spans go.
+    pub spans: Option<Spans>,
     /// Set when the server begins to shut down; readiness says so, requests are still answered.
     pub draining: AtomicBool,
     /// Set when it stops: streams of lines end.

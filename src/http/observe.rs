@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -14,6 +14,8 @@ use prometheus::IntGauge;
 use super::Shared;
 use super::error::{Code, Problem};
 use super::request_id::{HEADER, RequestId};
+use crate::engine::Timing;
+use crate::telemetry::{Caller, Seen};
 
 /// The label of requests that match no route.
 const UNMATCHED: &str = "unmatched";
@@ -29,8 +31,10 @@ pub(super) async fn observe(
     let method = method_label(request.method());
     let head = request.method() == Method::HEAD;
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let caller = Caller::of(request.headers());
     let mut response = next.run(request).await;
     let problem = response.extensions_mut().remove::<Problem>();
+    let stages = response.extensions_mut().remove::<Timing>().map(stages);
     if let Some(problem) = &problem {
         show(problem, &id, head, &mut response);
         let reason = problem.code.as_str();
@@ -39,6 +43,9 @@ pub(super) async fn observe(
     let headers = response.headers_mut();
     headers.insert(HEADER, id.header());
     guard(headers);
+    if let Some(timing) = stages.as_ref().and_then(server_timing) {
+        headers.insert("server-timing", timing);
+    }
     if shared.draining.load(Ordering::Acquire) {
         // The client's next request then goes to another server, and is not lost with this connection.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -50,9 +57,21 @@ pub(super) async fn observe(
         .metrics
         .answered([method, route, status.as_str()], took);
     let code = problem.as_ref().map_or("", |problem| problem.code.as_str());
+    if let Some(spans) = &shared.spans {
+        spans.tell(Seen {
+            caller: caller.as_ref(),
+            method,
+            route,
+            status: status.as_u16(),
+            request_id: id.as_str(),
+            took,
+            stages: stages.as_ref().map_or(&[], |stages| stages),
+        });
+    }
     tracing::info!(
         target: "access",
         request_id = %id,
+        trace_id = caller.as_ref().map(tracing::field::display),
         method,
         route,
         status = status.as_u16(),
@@ -69,6 +88,21 @@ pub(super) async fn observe(
         tracing::error!(request_id = %id, cause, "a request failed");
     }
     response
+}
+
+fn stages(timing: Timing) -> [(&'static str, Duration); 3] {
+    let Timing { encode, queue, run } = timing;
+    [("queue", queue), ("encode", encode), ("run", run)]
+}
+
+/// In milliseconds, as browsers read it.
+fn server_timing(stages: &[(&'static str, Duration); 3]) -> Option<HeaderValue> {
+    let [a, b, c] = stages.map(|(name, took)| (name, took.as_secs_f64() * 1e3));
+    let text = format!(
+        "{};dur={:.3}, {};dur={:.3}, {};dur={:.3}",
+        a.0, a.1, b.0, b.1, c.0, c.1
+    );
+    HeaderValue::try_from(text).ok()
 }
 
 /// What a browser needs to be told so that no answer is taken for a page, or shown inside of one.

@@ -3,6 +3,7 @@
 
 mod access;
 mod agreement;
+mod clients;
 mod contract;
 mod limits;
 mod malformed;
@@ -19,4 +20,5 @@ mod shutdown;
 mod small;
 mod start;
 mod stream;
+mod tracing;
 mod wire;

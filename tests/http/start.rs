@@ -62,6 +62,16 @@ fn a_missing_runtime_is_one_clear_line() {
 }
 
 #[test]
+fn a_gpu_that_was_asked_for_and_is_not_there_stops_the_start() {
+    let room = Room::of(&[ENGLISH]);
+    let flags = ["serve", "--device", "cuda", "--listen", "127.0.0.1:0"];
+    let mut command = room.command(&flags);
+    // Where there is one it cannot be seen.
+    let line = refusal(command.env("CUDA_VISIBLE_DEVICES", ""));
+    assert!(line.contains("GPU") && line.contains("cuda"), "{line}");
+}
+
+#[test]
 fn a_port_in_use_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

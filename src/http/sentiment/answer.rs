@@ -73,7 +73,7 @@ impl Found {
     /// From what the model says.
     pub fn new(id: Option<String>, route: Route, prediction: Prediction) -> Self {
         let manifest = &route.engine.bundle().manifest;
-        let Prediction { score, encoded } = prediction;
+        let Prediction { score, encoded, .. } = prediction;
         let label = score.label();
         Self {
             id,

@@ -18,7 +18,7 @@ use super::Shared;
 use super::body::{Received, content_type};
 use super::error::{Code, Problem};
 use crate::catalog::{Route, Wish};
-use crate::engine::{Ask, Engine, Places, Terms, Ticket};
+use crate::engine::{Ask, Engine, Places, Terms, Ticket, Timing};
 use answer::{Answer, Failed, Found, Outcome};
 use request::{Review, SentimentRequest, Texts};
 
@@ -47,8 +47,20 @@ pub(super) async fn classify(
         deadline: Some(deadline),
         bulk: !prepared.single,
     };
-    let answer = answer(&shared, prepared, terms).await?;
-    Ok(answer.into_response())
+    let (answer, timing) = answer(&shared, prepared, terms).await?;
+    let mut response = answer.into_response();
+    response.extensions_mut().insert(timing);
+    Ok(response)
+}
+
+/// Whether a body is a request, before anything is known of its texts: what can be tried on anything that might come.
+pub fn is_request(body: &[u8]) -> bool {
+    SentimentRequest::parse(body).is_ok_and(|mut request| request.take_texts().is_ok())
+}
+
+/// Whether a line of a stream is a review or a text.
+pub fn is_line(line: &[u8]) -> bool {
+    Review::parse(line).is_ok()
 }
 
 /// A request whose texts are encoded.
@@ -156,7 +168,8 @@ async fn answer(
     shared: &Shared,
     prepared: Prepared,
     terms: Terms,
-) -> Result<Json<Answer>, Problem> {
+) -> Result<(Json<Answer>, Timing), Problem> {
+    let mut timing = Timing::default();
     let mut tickets = enter(prepared.queues, terms)?;
     let mut results = Vec::with_capacity(prepared.items.len());
     for (index, item) in prepared.items.into_iter().enumerate() {
@@ -173,6 +186,7 @@ async fn answer(
         };
         match found {
             Ok((route, prediction)) => {
+                timing = timing.with(prediction.timing);
                 results.push(Outcome::Found(Found::new(item.id, route, prediction)));
             }
             Err(problem) if prepared.single => return Err(problem),
@@ -183,13 +197,14 @@ async fn answer(
             }
         }
     }
-    Ok(Json(match (prepared.single, results.pop()) {
+    let answer = match (prepared.single, results.pop()) {
         (true, Some(Outcome::Found(found))) => Answer::One(found),
         (_, last) => {
             results.extend(last);
             Answer::Many { results }
         }
-    }))
+    };
+    Ok((Json(answer), timing))
 }
 
 /// Every place that the request needs, or none.
