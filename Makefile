@@ -4,11 +4,12 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build serve test lint bench bench-serve golden test-all image onnxruntime clean
+.PHONY: build serve test lint bench bench-serve golden test-all slow-clients under-load fuzz image onnxruntime clean
 
 CARGO ?= cargo
 LISTEN ?= 127.0.0.1:8080
 MODELS ?= models
+DEVICE ?= auto
 IMAGE ?= sentiment
 
 build: onnxruntime
@@ -16,7 +17,7 @@ build: onnxruntime
 
 # Serves models/ until Ctrl-C.
 serve: onnxruntime
-	$(CARGO) run --release --locked -- serve --listen $(LISTEN) --models $(MODELS)
+	$(CARGO) run --release --locked -- serve --listen $(LISTEN) --models $(MODELS) --device $(DEVICE)
 
 # All that a change can break and that needs no other program.
 test: onnxruntime
@@ -41,8 +42,20 @@ bench: onnxruntime
 bench-serve: onnxruntime
 	@CARGO="$(CARGO)" scripts/bench-serve.sh
 
-# And what needs Keras or Docker.
-test-all: test lint golden image
+# And what needs Keras, Docker, HAProxy or time.
+test-all: test lint golden slow-clients under-load fuzz image
+
+# Ten thousand clients that send their heads byte by byte.
+slow-clients: onnxruntime
+	ulimit -n 11000 && SLOW_CLIENTS=10000 $(CARGO) test --locked --test http thousands_of_clients
+
+# Ten times more requests than a server can do, and servers stopped behind a balancer.
+under-load: build
+	@scripts/under-load.sh
+
+# Inputs that nobody thought of, for FUZZ seconds a target.
+fuzz:
+	@CARGO="$(CARGO)" scripts/fuzz.sh $(FUZZ)
 
 # Thousands of random texts that Keras answers beside us.
 golden:

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Tries inputs that nobody thought of on everything that reads what comes from outside: fuzz.sh [SECONDS] for each target. Needs
+# cargo-fuzz, which it installs into .fuzz/; what it finds lies in .fuzz/artifacts/.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+seconds=${1:-30}
+cargo=${CARGO:-cargo}
+root=$PWD/.fuzz
+if ! [[ -x $root/tools/bin/cargo-fuzz ]] && ! "$cargo" install --quiet --locked --root "$root/tools" --version 0.13.1 cargo-fuzz; then
+    echo "SKIPPED: fuzzing, for cargo-fuzz cannot be installed"
+    [[ ${CI:-} != true ]]
+    exit
+fi
+# The stable compiler counts branches too; only the address sanitizer needs another.
+export RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$root/target
+fuzz() {
+    "$root/tools/bin/cargo-fuzz" fuzz "$@"
+}
+fuzz build --fuzz-dir tests/fuzz --sanitizer none
+for target in request tokenizer manifest recipe dataset; do
+    corpus=$root/corpus/$target
+    mkdir -p "$corpus" "$root/artifacts/$target"
+    # Something to begin with.
+    case $target in
+        request) printf '{"reviews": [{"id": "a", "text": "good", "language": "en"}], "model": "imdb@1"}' >"$corpus/reviews" ;;
+        tokenizer) cp models/naver/1/tokenizer.json "$corpus/naver" ;;
+        manifest) cp models/naver/1/manifest.json "$corpus/naver" ;;
+        recipe) cp models/recipes/*.toml "$corpus/" ;;
+        dataset) printf '\0005\tgood\n1\tbad\n' >"$corpus/tsv" && printf '\001rating,review\n5,"good"\n' >"$corpus/csv" ;;
+    esac
+    echo "fuzzing $target for $seconds s" >&2
+    fuzz run --fuzz-dir tests/fuzz --sanitizer none "$target" "$corpus" -- \
+        -artifact_prefix="$root/artifacts/$target/" -max_total_time="$seconds" -max_len=65536 -rss_limit_mb=4096 -timeout=20 \
+        -print_final_stats=1 2>&1 | grep -E '^(stat::number_of_executed|SUMMARY|==|thread|.*panicked)' || {
+        echo "fuzz: $target failed: see .fuzz/artifacts/$target" >&2
+        exit 1
+    }
+done
