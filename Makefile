@@ -15,9 +15,10 @@ IMAGE ?= sentiment
 build: onnxruntime
 	$(CARGO) build --release --locked
 
-# Serves models/ until Ctrl-C.
-serve: onnxruntime
-	$(CARGO) run --release --locked -- serve --listen $(LISTEN) --models $(MODELS) --device $(DEVICE)
+# Serves models/ until Ctrl-C; DEVICE=cuda on a GPU, which needs CUDA 13 and cuDNN 9.
+serve:
+	@DEVICE=$(DEVICE) scripts/fetch-onnxruntime.sh
+	$(if $(filter cuda,$(DEVICE)),ORT_DYLIB_PATH=$${ORT_DYLIB_PATH:-$(CURDIR)/.ort-cuda/libonnxruntime.so} )$(CARGO) run --release --locked -- serve --listen $(LISTEN) --models $(MODELS) --device $(DEVICE)
 
 # All that a change can break and that needs no other program.
 test: onnxruntime

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Brings ONNX Runtime to .ort/ beside Cargo.toml: the shared library out of the Python wheel of the same version.
+# Brings ONNX Runtime to .ort/ beside Cargo.toml: the shared library out of the Python wheel of the same version. With
+# DEVICE=cuda the one that can use a GPU, with its providers, to .ort-cuda/; it finds CUDA 13 and cuDNN 9 where the system has them.
 #
 # Does nothing, and says nothing, when the library is there already or ORT_DYLIB_PATH names one. The wheel is taken only
 # if its SHA-256 is the one below, whichever index pip is set up to ask.
@@ -7,6 +8,7 @@ set -euo pipefail
 
 version=1.31.1
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+package=onnxruntime
 target=$root/.ort
 
 fail() {
@@ -33,6 +35,13 @@ Linux-aarch64 | Linux-arm64)
     ;;
 esac
 
+if [[ ${DEVICE:-} == cuda ]]; then
+    package=onnxruntime-gpu
+    target=$root/.ort-cuda
+    [[ $platform == manylinux_2_28_x86_64 ]] || fail "no wheel for a GPU is pinned for $platform"
+    sha256=e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6
+fi
+
 # The stamp is written last, so a folder that has it is whole.
 stamp=$target/wheel.sha256
 if [[ -f $target/libonnxruntime.so && -f $stamp && $(<"$stamp") == "$sha256" ]]; then
@@ -48,13 +57,13 @@ python=$(command -v python3 || command -v python) ||
 work=$(mktemp -d "$root/.ort-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-echo "fetching ONNX Runtime $version ($platform) into .ort/" >&2
+echo "fetching $package $version ($platform) into ${target##*/}/" >&2
 # Any Python will do: the wheel is unpacked, not installed, so its tags are named instead of matched.
 "$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
     --implementation cp --python-version 3.11 --abi cp311 --platform "$platform" \
-    --dest "$work" "onnxruntime==$version" >"$work/log" 2>&1 || {
+    --dest "$work" "$package==$version" >"$work/log" 2>&1 || {
     tail -n 5 "$work/log" >&2
-    fail "pip could not download onnxruntime==$version: see above, check the network, $instead"
+    fail "pip could not download $package==$version: see above, check the network, $instead"
 }
 wheels=("$work"/*.whl)
 "$python" - "${wheels[0]}" "$sha256" "$work/unpacked" <<'PYTHON' || fail "the wheel was not unpacked"
