@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 seconds=${1:-30}
 cargo=${CARGO:-cargo}
 root=$PWD/.fuzz
-if ! [[ -x $root/tools/bin/cargo-fuzz ]] && ! "$cargo" install --quiet --locked --root "$root/tools" --version 0.13.1 cargo-fuzz; then
+if ! [[ -x $root/tools/bin/cargo-fuzz ]] && ! "$cargo" install --quiet --locked --root "$root/tools" --version 0.13.2 cargo-fuzz; then
     echo "SKIPPED: fuzzing, for cargo-fuzz cannot be installed"
     [[ ${CI:-} != true ]]
     exit
