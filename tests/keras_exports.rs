@@ -32,11 +32,21 @@ struct Case {
     probability: f64,
 }
 
-fn folder() -> PathBuf {
-    match std::env::var_os("SENTIMENT_KERAS_EXPORTS") {
-        Some(folder) => folder.into(),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/keras_exports"),
-    }
+/// The models' folders.
+fn models() -> Vec<PathBuf> {
+    let folders = match std::env::var_os("SENTIMENT_KERAS_EXPORTS") {
+        Some(folder) => vec![folder.into()],
+        None => vec![fixtures("keras_exports"), fixtures("keras_small")],
+    };
+    let models = folders.iter().flat_map(|folder| sorted(folder));
+    let models: Vec<PathBuf> = models.filter(|path| path.is_dir()).collect();
+    assert!(!models.is_empty(), "no models in {folders:?}");
+    models
+}
+
+fn fixtures(folder: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join("tests/fixtures").join(folder)
 }
 
 fn sorted(folder: &Path) -> Vec<PathBuf> {
@@ -108,16 +118,22 @@ fn largest_difference(bundle: &Bundle, cases: &[Case]) -> f64 {
             .collect()
     };
     let rows: Vec<&[i64]> = cases.iter().map(|case| case.padded.as_slice()).collect();
-    let batch = run(&rows);
+    let masked = bundle.manifest.trim == Trim::Masked;
+    let batch = if masked { vec![] } else { run(&rows) };
     let mut worst: f64 = 0.0;
-    for (case, together) in cases.iter().zip(batch) {
+    for (at, case) in cases.iter().enumerate() {
         let pads = case.padded.iter().take_while(|id| **id == 0).count();
         let trimmed = match bundle.manifest.trim {
             Trim::Table => &case.padded[pads.min(case.padded.len() - 1)..],
             Trim::None => &case.padded,
-            Trim::Masked => unreachable!("no model here skips its pads"),
+            // Pads are not read, and stand at the back.
+            Trim::Masked => &case.padded[pads.min(case.padded.len() - 1)..],
         };
-        for found in [together, run(&[&case.padded])[0], run(&[trimmed])[0]] {
+        let mut answers = vec![run(&[trimmed])[0]];
+        if !masked {
+            answers.extend([batch[at], run(&[&case.padded])[0]]);
+        }
+        for found in answers {
             let difference = (found - case.probability).abs();
             assert!(
                 difference < 1e-5,
@@ -142,7 +158,7 @@ fn largest_difference(bundle: &Bundle, cases: &[Case]) -> f64 {
 #[test]
 fn keras_exports_answer_as_keras_did() {
     let mut files = 0;
-    for model in sorted(&folder()).into_iter().filter(|path| path.is_dir()) {
+    for model in models() {
         let predictions = fs::read(model.join("predictions.json")).unwrap();
         let predictions: Predictions = serde_json::from_slice(&predictions).unwrap();
         for file in sorted(&model).into_iter().filter(|path| is_model(path)) {
@@ -172,12 +188,12 @@ fn keras_exports_answer_as_keras_did() {
             files += 1;
         }
     }
-    assert!(files > 0, "no models in {}", folder().display());
+    assert!(files > 0, "no files");
 }
 
 #[test]
 fn keras_exports_as_onnx_answer_the_same_as_they_are() {
-    for model in sorted(&folder()).into_iter().filter(|path| path.is_dir()) {
+    for model in models() {
         let predictions = fs::read(model.join("predictions.json")).unwrap();
         let predictions: Predictions = serde_json::from_slice(&predictions).unwrap();
         for file in sorted(&model) {
@@ -195,6 +211,37 @@ fn keras_exports_as_onnx_answer_the_same_as_they_are() {
             println!(
                 "{}: as it is, largest difference {worst:.1e}",
                 file.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn keras_exports_with_layers_of_no_place_here_are_refused_by_position_and_name() {
+    for (name, words) in [
+        ("conv1d", "layers[1] \"conv1d\" (Conv1D) is not supported"),
+        (
+            "lstm_relu",
+            "(LSTM) is not supported: its activation is \"relu\"",
+        ),
+        ("gru_reset_before", "layers[1] \"gru"),
+        ("go_backwards", "layers[2] \"lstm"),
+        ("dense_gelu", "its activation \"gelu\""),
+        ("three_classes", "it ends in 3 numbers"),
+        ("masked_max", "layers[2] \"global_max_pooling1d"),
+    ] {
+        for version in ["keras2.h5", "keras3.keras"] {
+            let file = fixtures("keras_refused").join(format!("{name}_{version}"));
+            let room = tempfile::tempdir().unwrap();
+            let tokenizer = room.path().join("words.json");
+            fs::write(&tokenizer, "{\"a\": 1}").unwrap();
+            let runtime = Runtime::load().unwrap();
+            let refused = import(&runtime, (&file, &tokenizer), &request(9))
+                .unwrap_err()
+                .to_string();
+            assert!(
+                refused.contains(words),
+                "{name}: {refused:?} lacks {words:?}"
             );
         }
     }

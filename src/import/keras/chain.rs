@@ -61,6 +61,23 @@ pub(super) fn links(layers: Vec<Described>) -> Result<Vec<Link>, ImportError> {
     Ok(links)
 }
 
+/// Refuses layers that read pads behind an embedding that masks them, as Keras's do and ours do not.
+///
+/// # Errors
+/// There is one.
+pub(super) fn refuse_unmasked(links: &[Link]) -> Result<(), ImportError> {
+    let masked = links
+        .first()
+        .is_some_and(|first| first.layer.flag("mask_zero", false));
+    let reads_pads = |link: &&Link| link.pools_both || link.layer.class == "GlobalMaxPooling1D";
+    match links.iter().find(reads_pads).filter(|_| masked) {
+        Some(link) => Err(link.layer.unsupported(
+            "behind mask_zero Keras's maximum reads the masked steps too, and here it does not",
+        )),
+        None => Ok(()),
+    }
+}
+
 fn pools(layer: &Described) -> bool {
     ["GlobalMaxPooling1D", "GlobalAveragePooling1D"].contains(&layer.class.as_str())
 }

@@ -46,7 +46,9 @@ pub(super) fn read(path: &Path, bytes: Vec<u8>, head: Head) -> Result<Stack, Imp
     };
     let description = Description::parse(&json)?;
     let mut stack = Vec::new();
-    for link in chain::links(description.layers)? {
+    let links = chain::links(description.layers)?;
+    chain::refuse_unmasked(&links)?;
+    for link in links {
         let weights = weights.of(&link.layer).map_err(refused)?;
         stack.extend(layers::translate(&link, weights)?);
     }

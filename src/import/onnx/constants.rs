@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use ndarray::ArrayD;
+use ndarray::{ArrayD, Axis};
 
-use super::message::{Graph, Tensor};
+use super::message::{Graph, Node, Tensor};
 
 /// Arrays by the name of the value.
 #[derive(Clone, Debug, Default)]
@@ -21,14 +21,24 @@ impl Constants {
         Ok(constants)
     }
 
-    /// The same with those of a graph inside of this one.
+    /// The same with those of a loop's body, and with what the loop hands to it.
     ///
     /// # Errors
     /// As of [`Self::of`].
-    pub fn within(&self, inner: &Graph) -> Result<Self, String> {
+    pub fn within(&self, node: &Node, body: &Graph) -> Result<Self, String> {
         let mut constants = self.clone();
-        constants.add(inner)?;
+        for (given, inside) in node.input.iter().zip(&body.input) {
+            if let Some(array) = self.0.get(given) {
+                constants.0.insert(inside.name.clone(), array.clone());
+            }
+        }
+        constants.add(body)?;
         Ok(constants)
+    }
+
+    /// Whether a value is an array of floats that never changes.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     /// The array of so many dimensions that a value is.
@@ -53,10 +63,11 @@ impl Constants {
                         self.insert(output, tensor)?;
                     }
                 }
-                "Identity" => {
+                "Identity" | "Squeeze" | "Split" => {
                     let from = node.input.first().and_then(|input| self.0.get(input));
-                    if let Some(array) = from.cloned() {
-                        self.0.insert(output.to_owned(), array);
+                    for (name, array) in from.map(|from| handed_on(node, from)).unwrap_or_default()
+                    {
+                        self.0.insert(name, array);
                     }
                 }
                 _ => {}
@@ -93,5 +104,32 @@ impl Constants {
             .map_err(|error| format!("{name}: {error}"))?;
         self.0.insert(name.to_owned(), array);
         Ok(())
+    }
+}
+
+/// What a node makes of a constant that it only cuts or reshapes.
+fn handed_on(node: &Node, array: &ArrayD<f32>) -> Vec<(String, ArrayD<f32>)> {
+    match node.op_type.as_str() {
+        "Split" => {
+            let parts = node.output.len();
+            let axis = usize::try_from(node.int("axis", 0)).unwrap_or(usize::MAX);
+            let Some(size) = array.shape().get(axis).filter(|size| *size % parts == 0) else {
+                return Vec::new();
+            };
+            let parts = array.axis_chunks_iter(Axis(axis), (size / parts).max(1));
+            let named = node.output.iter().cloned().zip(parts);
+            named.map(|(name, part)| (name, part.to_owned())).collect()
+        }
+        "Squeeze" => {
+            let mut squeezed = array.clone();
+            for axis in (0..array.ndim())
+                .rev()
+                .filter(|axis| array.shape()[*axis] == 1)
+            {
+                squeezed = squeezed.index_axis_move(Axis(axis), 0);
+            }
+            vec![(node.first_output().to_owned(), squeezed)]
+        }
+        _ => vec![(node.first_output().to_owned(), array.clone())],
     }
 }

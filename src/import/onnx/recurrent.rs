@@ -33,7 +33,7 @@ pub(super) fn read(node: &Node, constants: &Constants) -> Result<Read, String> {
     if node.op_type == "Loop" {
         let body = node.attribute("body").and_then(|body| body.g.as_ref());
         let body = body.ok_or("it has a loop without a body")?;
-        return in_loop(body, &constants.within(body)?);
+        return in_loop(body, &constants.within(node, body)?);
     }
     let (name, kind): (_, fn(Recurrent) -> LayerRecipe) = match node.op_type.as_str() {
         "LSTM" => ("lstm", LayerRecipe::Lstm),
@@ -150,7 +150,7 @@ fn in_loop(body: &Graph, constants: &Constants) -> Result<Read, String> {
     let [first, second] = products[..] else {
         return Err(format!("it has a loop with {} products", products.len()));
     };
-    let (outer, inner) = match reads_state(body, first.0) {
+    let (outer, inner) = match reads_state(body, constants, first.0) {
         true => (second, first),
         false => (first, second),
     };
@@ -176,12 +176,12 @@ fn in_loop(body: &Graph, constants: &Constants) -> Result<Read, String> {
 }
 
 /// Whether a product's input is what the step before handed on, behind nodes that scale or rename it.
-fn reads_state(body: &Graph, product: &Node) -> bool {
+fn reads_state(body: &Graph, constants: &Constants, product: &Node) -> bool {
     let Some(mut value) = product.input.first() else {
         return false;
     };
     loop {
-        if body.input.iter().any(|input| input.name == *value) {
+        if body.input.iter().any(|input| input.name == *value) && !constants.has(value) {
             return true;
         }
         let from = body.node.iter().find(|node| node.output.contains(value));
