@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build serve test lint bench bench-serve golden test-all slow-clients under-load fuzz image onnxruntime clean
+.PHONY: build serve test lint bench bench-serve golden exchange test-all slow-clients under-load fuzz image onnxruntime clean
 
 CARGO ?= cargo
 LISTEN ?= 127.0.0.1:8080
@@ -44,7 +44,7 @@ bench-serve: onnxruntime
 	@CARGO="$(CARGO)" scripts/bench-serve.sh
 
 # And what needs Keras, Docker, HAProxy or time.
-test-all: test lint golden slow-clients under-load fuzz image
+test-all: test lint golden exchange slow-clients under-load fuzz image
 
 # Ten thousand clients that send their heads byte by byte.
 slow-clients: onnxruntime
@@ -57,6 +57,10 @@ under-load: build
 # Inputs that nobody thought of, for FUZZ seconds a target.
 fuzz:
 	@CARGO="$(CARGO)" scripts/fuzz.sh $(FUZZ)
+
+# Models that real Keras loads and answers as we do.
+exchange: onnxruntime
+	@CARGO="$(CARGO)" scripts/exchange.sh
 
 # Thousands of random texts that Keras answers beside us.
 golden:

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | 0 | [`text`], [`sentiment`] |
 //! | 1 | [`recipe`], [`bundle`], [`config`], [`metrics`], [`telemetry`] |
-//! | 2 | [`engine`], [`train`] |
+//! | 2 | [`engine`], [`train`], [`vectors`] |
 //! | 3 | [`catalog`], [`import`] |
 //! | 4 | [`http`] |
 //! | 5 | [`app`] |
@@ -35,3 +35,4 @@ pub mod sentiment;
 pub mod telemetry;
 pub mod text;
 pub mod train;
+pub mod vectors;

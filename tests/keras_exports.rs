@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 
 use sentiment::bundle::{self, Bundle, Trim};
 use sentiment::engine::session::{Device, Runtime, Session, SessionOptions};
-use sentiment::import::{Head, Imported, Request, Served, VocabularyArguments, import};
+use sentiment::import::{
+    Head, Imported, KerasFormat, Request, Served, VocabularyArguments, import, keras_file,
+    own_network,
+};
 use sentiment::recipe::Display;
 use sentiment::sentiment::sigmoid;
 use sentiment::text::{Moment, Side, TextSpec};
@@ -243,6 +246,56 @@ fn keras_exports_with_layers_of_no_place_here_are_refused_by_position_and_name()
                 refused.contains(words),
                 "{name}: {refused:?} lacks {words:?}"
             );
+        }
+    }
+}
+
+#[test]
+fn keras_exports_go_back_to_keras_files_with_every_weight() {
+    for model in models() {
+        let Some(file) = sorted(&model).into_iter().find(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "keras")
+        }) else {
+            continue;
+        };
+        let room = tempfile::tempdir().unwrap();
+        let predictions = fs::read(model.join("predictions.json")).unwrap();
+        let predictions: Predictions = serde_json::from_slice(&predictions).unwrap();
+        let mut request = request(predictions.maxlen);
+        let first = imported(&file, room.path(), &mut request);
+        let written = bundle::write(room.path(), first.draft).unwrap();
+        let bundle = Bundle::load(&written.dir).unwrap();
+        let network = own_network(&bundle).unwrap();
+        for (name, format) in [
+            ("back.keras", KerasFormat::Archive),
+            ("back.h5", KerasFormat::Hdf5),
+        ] {
+            let tokenizer = match model.join("tokenizer.json") {
+                tokenizer if tokenizer.exists() => tokenizer,
+                _ => room.path().join("ranks.json"),
+            };
+            let back = room.path().join(name);
+            fs::write(&back, keras_file(&network, format).unwrap()).unwrap();
+            let runtime = Runtime::load().unwrap();
+            let again = import(&runtime, (&back, &tokenizer), &request).unwrap();
+            assert_eq!(
+                again.draft.trim,
+                bundle.manifest.trim,
+                "{}",
+                model.display()
+            );
+            let path = room.path().join(format!("{name}.models"));
+            let written = bundle::write(&path, again.draft).unwrap();
+            let again = own_network(&Bundle::load(&written.dir).unwrap()).unwrap();
+            for (one, other) in network.layers.iter().zip(&again.layers) {
+                assert_eq!(
+                    (&one.recipe, &one.weights),
+                    (&other.recipe, &other.weights),
+                    "{name}"
+                );
+            }
+            assert_eq!(network.layers.len(), again.layers.len());
         }
     }
 }

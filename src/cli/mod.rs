@@ -3,7 +3,9 @@
 //! Every flag `--some-flag` can also be given as `SENTIMENT_SOME_FLAG`. Exit codes: 0, 1 failed, 2 wrong usage. A failure
 //! is one line on standard error, `error: ` and the chain of its causes; a reader that goes away is no failure.
 
+mod data;
 mod evaluate;
+mod export;
 mod import;
 mod interrupt;
 mod models;
@@ -13,6 +15,7 @@ mod predict;
 mod progress;
 mod sweep;
 mod train;
+mod vectors;
 
 use std::io;
 use std::process::ExitCode;
@@ -45,6 +48,9 @@ enum Command {
     /// Answer texts from a file or standard input, a JSON object a line.
     Predict(predict::Args),
     Import(Box<import::Args>),
+    Export(export::Args),
+    Data(data::Args),
+    Vectors(vectors::Args),
     /// Serve the models over HTTP.
     Serve(Box<config::ServeConfig>),
 }
@@ -66,6 +72,9 @@ pub fn main() -> ExitCode {
         Command::Predict(args) => predict::run(&args),
         Command::Models(args) => models::run(args),
         Command::Import(args) => import::run(*args),
+        Command::Export(args) => export::run(&args),
+        Command::Data(args) => data::run(&args),
+        Command::Vectors(args) => vectors::run(args),
         Command::Serve(config) => app::serve(&config),
     };
     match done {

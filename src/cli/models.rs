@@ -7,7 +7,9 @@ use anyhow::Context as _;
 use clap::Subcommand;
 
 use super::Usage;
-use crate::bundle::{self, LayerSummary, Manifest, SplitMetrics, folder};
+use super::vectors::{Asked, write_similar};
+use crate::bundle::{self, Bundle, LayerSummary, Manifest, SplitMetrics, folder};
+use crate::import::word_vectors;
 use crate::recipe::valid_name;
 
 /// The arguments.
@@ -30,6 +32,17 @@ enum Action {
         #[arg(value_name = "MODEL")]
         model: String,
     },
+    /// The words that a model reads most alike.
+    Similar {
+        /// A name, name@version, or a bundle's folder.
+        #[arg(value_name = "MODEL")]
+        model: String,
+        /// Words to be like.
+        #[arg(value_name = "WORD", required = true)]
+        words: Vec<String>,
+        #[command(flatten)]
+        asked: Asked,
+    },
     /// Make a version the one that serves.
     Activate {
         /// A name and a version.
@@ -43,6 +56,15 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
     match args.action {
         Action::List => list(&args.models, &mut out)?,
         Action::Show { model } => show(&args.models, &model, &mut out)?,
+        Action::Similar {
+            model,
+            words,
+            asked,
+        } => {
+            let bundle = Bundle::load(&folder::resolve(&args.models, &model)?)?;
+            let answers = asked.ask(&word_vectors(&bundle)?, &words)?;
+            write_similar(&mut out, &answers, false)?;
+        }
         Action::Activate { model } => activate(&args.models, &model, &mut out)?,
     }
     Ok(out.flush()?)

@@ -13,6 +13,8 @@ mod observe;
 mod ops;
 mod request_id;
 mod sentiment;
+mod similar;
+mod tokenize;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -121,6 +123,8 @@ fn closed(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .route("/v1/sentiment", post(sentiment::classify))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{name}", get(models::active))
+        .route("/v1/tokenize", post(tokenize::tokenize))
+        .route("/v1/models/{name}/similar", get(similar::similar))
         .route("/v1/models/{name}/versions/{version}", get(models::version))
         .route(
             "/v1/models/{name}/versions/{version}/curves.svg",

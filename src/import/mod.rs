@@ -1,4 +1,4 @@
-//! Import: what other programs trained, as bundles.
+//! Import: what other programs trained, as bundles; and back, as files that Keras loads.
 //!
 //! Keras's files become networks of ours, with the graph, the trimming and the speed of one trained here. So does an ONNX
 //! graph whose layers can be recognised; else it is served as it is. Nothing is published before it is proven: a rebuilt
@@ -9,6 +9,7 @@ mod error;
 mod hdf5;
 mod keras;
 mod onnx;
+mod own;
 mod publish;
 mod stack;
 mod vocabulary;
@@ -22,6 +23,8 @@ use crate::text::{Encoder, EncoderSpec, PaddingSpec, Side, TextSpec};
 use crate::train::export::Proof;
 
 pub use error::ImportError;
+pub use keras::write::{KerasFormat, keras_file};
+pub use own::{network as own_network, word_vectors};
 pub use stack::Head;
 pub use vocabulary::VocabularyArguments;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::clean::clean;
 use super::error::TextError;
 use super::imdb::ImdbArguments;
-use super::spec::{EncoderSpec, Encoding, Moment, Side};
+use super::spec::{EncoderSpec, Encoding, Moment, Side, TokenizerSpec};
 use super::tokenizer::{Document, Tokenizer, TokenizerConfig};
 use super::vocabulary::{CUT, Vocabulary};
 
@@ -158,7 +158,6 @@ impl Encoder {
             oov_char: spec.tokenizer.oov_char,
             index_from: spec.tokenizer.index_from,
         };
-        let cut = |id: i64| limit.is_some_and(|limit| id >= limit);
         let (start, oov) = match spec.tokenizer.encoding {
             Encoding::Keras => (None, tokenizer.oov_id()),
             Encoding::Imdb => (
@@ -166,18 +165,7 @@ impl Encoder {
                 spec.tokenizer.oov_char,
             ),
         };
-        let id_of = |index: i64| match spec.tokenizer.encoding {
-            Encoding::Keras if cut(index) => CUT,
-            Encoding::Keras => index,
-            Encoding::Imdb => {
-                let id = index + imdb.index_from;
-                if id < imdb.skip_top || cut(id) {
-                    CUT
-                } else {
-                    id
-                }
-            }
-        };
+        let id_of = |index: i64| token_id(&spec.tokenizer, limit, index);
         let words = || {
             tokenizer
                 .word_index
@@ -235,6 +223,19 @@ impl Encoder {
     /// The embedding's rows: `num_words` where that is set, else one more than the largest id.
     pub fn rows(&self) -> usize {
         self.0.rows
+    }
+
+    /// The vocabulary's tokens with the ids that they get; those without one are left out.
+    pub fn words(&self) -> impl Iterator<Item = (&str, i64)> {
+        let inner = &*self.0;
+        let limit = inner.tokenizer.config.num_words.filter(|n| *n != 0);
+        let words = inner.tokenizer.word_index.iter();
+        words
+            .map(move |(token, index)| {
+                let id = token_id(&inner.spec.tokenizer, limit, *index);
+                (token.as_str(), id)
+            })
+            .filter(|(_, id)| *id != CUT)
     }
 
     /// The largest id that a text can get, and less than [`Self::rows`].
@@ -319,6 +320,19 @@ impl Encoder {
             ids,
             encoded,
         }
+    }
+}
+
+/// The id of a token, by its place in the word index.
+fn token_id(spec: &TokenizerSpec, limit: Option<i64>, index: i64) -> i64 {
+    let id = match spec.encoding {
+        Encoding::Keras => index,
+        Encoding::Imdb => index + spec.index_from,
+    };
+    let skipped = spec.encoding == Encoding::Imdb && id < spec.skip_top;
+    match skipped || limit.is_some_and(|limit| id >= limit) {
+        true => CUT,
+        false => id,
     }
 }
 

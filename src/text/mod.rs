@@ -14,6 +14,7 @@ pub mod matrix;
 pub mod pad;
 pub mod spec;
 pub mod split;
+mod tokenized;
 pub mod tokenizer;
 mod vocabulary;
 mod words;
@@ -23,4 +24,5 @@ pub use error::TextError;
 pub use spec::{
     CleanRule, EncoderSpec, Encoding, Level, Moment, PaddingSpec, Side, TextSpec, TokenizerSpec,
 };
+pub use tokenized::{TokenId, Tokenized};
 pub use tokenizer::{Tokenizer, TokenizerConfig};

@@ -16,6 +16,7 @@ mod rows;
 mod shuffle;
 mod sources;
 mod split;
+mod survey;
 mod tab;
 
 use std::collections::HashSet;
@@ -31,6 +32,7 @@ pub use rows::{Reading, Row, Rows};
 pub use shuffle::shuffle;
 pub use sources::{DataArg, override_columns};
 pub use split::{Splits, split};
+pub use survey::{Described, Survey};
 
 use crate::recipe::Recipe;
 use crate::sentiment::Label;

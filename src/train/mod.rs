@@ -11,6 +11,7 @@ pub mod fit;
 pub mod golden;
 #[cfg(test)]
 mod gradient_check;
+pub mod histogram;
 pub mod init;
 pub mod kernel;
 pub mod layers;

@@ -22,3 +22,4 @@ mod start;
 mod stream;
 mod tracing;
 mod wire;
+mod words;

@@ -14,6 +14,7 @@ fn filled(template: &str) -> String {
     template
         .replace("{name}", "english")
         .replace("{version}", "1")
+        .replace("/similar", "/similar?positive=good")
 }
 
 #[test]
@@ -22,7 +23,10 @@ fn every_path_of_the_description_is_served() {
     for (template, methods) in paths() {
         let path = filled(template);
         if methods == ["POST"] {
-            assert_eq!(server.post(&json!({"text": "good"})).status, 200);
+            let body = json!({"text": "good"}).to_string();
+            let headers = [("content-type", "application/json")];
+            let answer = server.send("POST", &path, &headers, Some(body.as_bytes()));
+            assert_eq!(answer.status, 200, "{path}");
         } else {
             assert_eq!(methods, ["GET"], "{path}");
             let answer = server.get(&path);

@@ -4,6 +4,7 @@ mod chain;
 mod config;
 mod layers;
 mod weights;
+pub(super) mod write;
 
 use std::path::Path;
 

@@ -31,6 +31,9 @@ impl Weights {
     pub fn of(&self, layer: &Described) -> Result<Vec<ArrayD<f32>>, String> {
         match self {
             Self::Named(file) => {
+                if !file.groups("model_weights").contains(&layer.name) {
+                    return Ok(Vec::new());
+                }
                 let group = format!("model_weights/{}", layer.name);
                 let names = file.texts(&group, "weight_names")?.unwrap_or_default();
                 let paths = names.iter().map(|name| format!("{group}/{name}"));

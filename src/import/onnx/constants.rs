@@ -36,6 +36,11 @@ impl Constants {
         Ok(constants)
     }
 
+    /// The array that a value is.
+    pub fn any(&self, name: &str) -> Option<&ArrayD<f32>> {
+        self.0.get(name)
+    }
+
     /// Whether a value is an array of floats that never changes.
     pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)

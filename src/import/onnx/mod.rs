@@ -7,9 +7,11 @@ mod recognise;
 mod recurrent;
 mod rename;
 mod wire;
+mod written;
 
 use std::path::Path;
 
+use ndarray::ArrayD;
 use prost::Message as _;
 
 use super::ImportError;
@@ -17,6 +19,7 @@ use super::stack::{self, Head, Stack};
 use adopt::Adoption;
 use constants::Constants;
 use message::{Graph, Model};
+pub(super) use written::Written;
 
 /// A graph of another program.
 pub(super) struct Foreign {
@@ -67,11 +70,7 @@ impl Foreign {
             }
         };
         let constants = Constants::of(&graph).map_err(refused)?;
-        let table = graph
-            .node
-            .iter()
-            .filter(|node| node.op_type == "Gather")
-            .find_map(|node| constants.get(node.input.first()?, 2));
+        let table = embedding(&graph, &constants);
         Ok(Self {
             maxlen,
             rows: table.map(|table| table.shape()[0]),
@@ -109,4 +108,10 @@ impl Foreign {
             producer: self.producer.clone(),
         })
     }
+}
+
+/// The first table that rows are taken from.
+fn embedding<'a>(graph: &Graph, constants: &'a Constants) -> Option<&'a ArrayD<f32>> {
+    let mut lookups = graph.node.iter().filter(|node| node.op_type == "Gather");
+    lookups.find_map(|node| constants.get(node.input.first()?, 2))
 }

@@ -86,6 +86,9 @@ fn row(
         number,
         text: at(places.text)?.to_owned(),
         label,
+        rating: places
+            .label
+            .and_then(|place| label::rating(at(place).ok()?)),
         id: optional(places.id)?.map(Into::into),
         language: optional(places.language)?.map(Into::into),
     })

@@ -42,6 +42,7 @@ fn row(line: &str, number: u64, reading: &Reading) -> Result<Row, Place> {
                 number,
                 text,
                 label: None,
+                rating: None,
                 id: None,
                 language: None,
             });
@@ -83,6 +84,10 @@ fn row(line: &str, number: u64, reading: &Reading) -> Result<Row, Place> {
         number,
         text: text.clone(),
         label,
+        rating: places.label.and_then(|place| match &object[names[place]] {
+            Value::String(word) => label::rating(word),
+            value => value.as_f64(),
+        }),
         id: id.filter(|id| !id.is_null()),
         language,
     })

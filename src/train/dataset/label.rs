@@ -34,6 +34,14 @@ pub fn parse(cell: &str, label_above: Option<f64>) -> Result<Label, String> {
     }
 }
 
+/// A cell as a number, if it is one.
+pub fn rating(cell: &str) -> Option<f64> {
+    cell.trim()
+        .parse()
+        .ok()
+        .filter(|rating: &f64| rating.is_finite())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -23,6 +23,8 @@ pub struct Row {
     pub text: String,
     /// The label, where labels are wanted.
     pub label: Option<Label>,
+    /// The label's cell, where that is a number.
+    pub rating: Option<f64>,
     /// Its id, where it has one.
     pub id: Option<serde_json::Value>,
     /// Its language, where it says one.
@@ -157,6 +159,7 @@ fn next_line(lines: &mut Lines) -> Result<Option<Row>, Trouble> {
         text: line.to_owned(),
         number: lines.number(),
         label: None,
+        rating: None,
         id: None,
         language: None,
     }))
@@ -209,6 +212,7 @@ fn next_file(files: &mut Files, number: &mut u64) -> Option<Result<Row, DataErro
                 None => text,
             },
             label: Some(label),
+            rating: None,
             id: None,
             language: None,
         }),

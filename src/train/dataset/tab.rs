@@ -81,6 +81,7 @@ fn bare_row(line: &str, number: u64, reading: &Reading) -> Result<Row, Trouble> 
         number,
         text: text.to_owned(),
         label,
+        rating: rating.filter(|_| reading.labels).and_then(label::rating),
         id: None,
         language: None,
     })
@@ -112,6 +113,7 @@ fn named_row(
         number,
         text: fields[places.text].to_owned(),
         label,
+        rating: places.label.and_then(|at| label::rating(fields[at])),
         id: cell(places.id).map(Into::into),
         language: cell(places.language).map(Into::into),
     })

@@ -1,0 +1,169 @@
+//! `sentiment data`, `vectors`, `export` and `models similar` as their users start them.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+#[expect(dead_code, reason = "other tests send signals")]
+mod program;
+#[expect(dead_code, reason = "other tests have Korean models")]
+#[path = "small/mod.rs"]
+mod small;
+
+use std::path::Path;
+
+use program::{Room, stderr};
+use serde_json::json;
+use small::ENGLISH;
+
+fn said(room: &Room, args: &[&str], input: &str) -> String {
+    let output = room.run(args, input.as_bytes());
+    assert!(output.status.success(), "{}", stderr(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+const REVIEWS: &str = "rating\tdocument\n10\tA fine film, fine!\n10\tA fine film, fine!\n1\tbad\n8\tgood good good\n\
+                       2\t\n";
+
+#[test]
+fn reviews_are_described_as_the_course_looks_at_them() {
+    let room = Room::new();
+    room.write("reviews.tsv", REVIEWS);
+    let args = [
+        "data",
+        "describe",
+        "reviews.tsv",
+        "--label-above",
+        "5",
+        "--histogram",
+        "lengths.svg",
+    ];
+    let said = said(&room, &args, "");
+    for part in [
+        "rows        4\nduplicates  1\nempty       1\npositive    3\nnegative    1\n",
+        "ratings\n10       2\n1        1\n8        1\n",
+        "lengths in words\ncount    4.000000\nmean     3.000000\nstd      1.414214\n",
+        "5 different words, the most frequent\n        4 fine\n        3 good\n",
+        "characters: \" !,Aabdefgilmno\"",
+        "tail 20 %          3          1\nrandom 20 %        3          1\n",
+    ] {
+        assert!(said.contains(part), "{said}\nlacks\n{part}");
+    }
+    let picture = std::fs::read_to_string(room.path("lengths.svg")).unwrap();
+    assert!(picture.contains("4 texts by their length in words"));
+}
+
+#[test]
+fn texts_are_encoded_as_the_model_reads_them() {
+    let room = Room::new();
+    ENGLISH.publish(&room.path("models"));
+    let lines = room.answers(&["data", "encode", "--model", "english"], "good film the\n");
+    let tokens: Vec<_> = lines[0]["tokens"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|t| &t["token"])
+        .collect();
+    assert_eq!(tokens, ["good", "film", "the"]);
+    assert_eq!(lines[0]["tokens"][1]["id"], json!(null));
+    assert_eq!(lines[0]["row"].as_array().unwrap().len(), 8);
+    let args = ["data", "encode", "--model", "english", "--matrix", "count"];
+    let rows = room.answers(&args, "good the good\nbad\n");
+    assert_eq!(rows.len(), 2);
+    let id = lines[0]["tokens"][0]["id"].as_u64().unwrap() as usize;
+    assert_eq!((&rows[0][id], &rows[1][id]), (&json!(2.0), &json!(0.0)));
+}
+
+#[test]
+fn vectors_answer_at_a_prompt_and_so_does_a_model() {
+    let room = Room::new();
+    let set = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/vectors/set.txt");
+    let set = set.display().to_string();
+    let found = said(
+        &room,
+        &[
+            "vectors",
+            "similar",
+            &set,
+            "w3",
+            "w10",
+            "--negative",
+            "w44",
+            "--top",
+            "3",
+        ],
+        "",
+    );
+    assert_eq!(found.lines().count(), 3);
+    // b + c - a
+    let analogy = said(
+        &room,
+        &["vectors", "analogy", &set, "w44", "w3", "w10", "--top", "3"],
+        "",
+    );
+    assert_eq!(found, analogy);
+    let described = said(&room, &["vectors", "describe", &set], "");
+    assert!(
+        described.starts_with("80 words, 7 dimensions"),
+        "{described}"
+    );
+    assert_eq!(
+        said(
+            &room,
+            &["vectors", "similarity", &set, "twin-a", "twin-b"],
+            ""
+        )
+        .trim()
+        .parse::<f32>()
+        .unwrap()
+        .round(),
+        1.0
+    );
+    ENGLISH.publish(&room.path("models"));
+    let alike = said(
+        &room,
+        &["models", "similar", "english", "good", "--top", "2"],
+        "",
+    );
+    let words: Vec<&str> = alike
+        .lines()
+        .map(|line| line.split('\t').next().unwrap())
+        .collect();
+    assert_eq!(words, ["great", "love"]);
+    let output = room.run(&["vectors", "similar", &set, "absent"], b"");
+    assert_eq!(
+        stderr(&output),
+        "error: there is no vector for \"absent\"\n"
+    );
+}
+
+#[test]
+fn a_model_goes_out_as_keras_and_comes_back() {
+    let room = Room::new();
+    ENGLISH.publish(&room.path("models"));
+    for file in ["out.keras", "out.h5"] {
+        let out = said(&room, &["export", "--format", "keras", "english", file], "");
+        assert!(out.contains("maxlen=8, padding=\"post\""), "{out}");
+        let args = [
+            "import",
+            "--name",
+            "back",
+            "--model",
+            file,
+            "--tokenizer",
+            "models/english/1/tokenizer.json",
+        ];
+        said(&room, &args, "");
+        let ask = |model: &str| {
+            room.answers(&["predict", "--model", model], "good great bad\n")[0]["raw_score"].clone()
+        };
+        assert_eq!(ask("back"), ask("english"));
+    }
+    said(
+        &room,
+        &["export", "--format", "onnx", "english", "out.onnx"],
+        "",
+    );
+    let graph = std::fs::read(room.path("models/english/1/model.onnx")).unwrap();
+    assert_eq!(std::fs::read(room.path("out.onnx")).unwrap(), graph);
+    let output = room.run(&["export", "--format", "keras", "english", "out.onnx"], b"");
+    assert_eq!(output.status.code(), Some(2));
+}
