@@ -14,6 +14,28 @@
 //! | 5 | [`app`] |
 //! | 6 | [`cli`], `main` |
 //!
+//! # As a library
+//!
+//! ```
+//! use std::path::Path;
+//! use std::sync::Arc;
+//!
+//! use sentiment::bundle::Bundle;
+//! use sentiment::engine::session::{Device, Runtime};
+//! use sentiment::engine::{Engine, EngineSettings};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let bundle = Arc::new(Bundle::load(Path::new("models/naver/1"))?);
+//! assert_eq!(bundle.encoder.tokenize("배송이 빨라요").tokens.len(), 7);
+//! let settings = EngineSettings { device: Device::Cpu, threads: 1, max_batch: 64, queue: 1 };
+//! let engine = Engine::start(&Runtime::load()?, bundle, settings, None)?;
+//! for answer in engine.predict_bulk(&["배송이 빨라요", "별로예요"]) {
+//!     println!("{:?}", answer?.score);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Invariants
 //!
 //! 1. Training and serving meet in exactly two places: [`text::Encoder`] and the bundle on disk.

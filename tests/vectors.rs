@@ -22,7 +22,8 @@ fn strings(value: &Value) -> Vec<String> {
 }
 
 fn near(found: f32, expected: &Value) -> bool {
-    (f64::from(found) - expected.as_f64().unwrap()).abs() < 2e-6
+    let expected = expected.as_f64().unwrap();
+    (f64::from(found) - expected).abs() < 2e-6 * (1.0 + expected.abs())
 }
 
 #[test]

@@ -117,7 +117,12 @@ pub fn import(
 }
 
 fn row_length(fixed: Option<usize>, request: &Request) -> Result<usize, ImportError> {
+    /// As in a recipe.
+    const MOST: usize = 100_000;
     match (fixed, request.maxlen) {
+        (Some(length), _) | (_, Some(length)) if !(1..=MOST).contains(&length) => Err(
+            ImportError::Missing(format!("rows of {length}, where 1 to {MOST} are read")),
+        ),
         (Some(fixed), Some(asked)) if fixed != asked => Err(ImportError::Missing(format!(
             "the model was made for rows of {fixed}, not of {asked}"
         ))),

@@ -42,7 +42,8 @@ impl WordVectors {
             Some(rows) => rows,
             None => guessed_rows(path, first.len()).map_err(cannot)?,
         };
-        let needed = rows.min(limit) as u64 * (4 * set.dimensions as u64 + WORD_BYTES);
+        let row = 4 * set.dimensions as u64 + WORD_BYTES;
+        let needed = (rows.min(limit) as u64).saturating_mul(row);
         if let Some(available) = memory::available()
             && needed > available
         {
@@ -114,7 +115,7 @@ fn guessed_rows(path: &Path, first: usize) -> io::Result<usize> {
         .extension()
         .is_some_and(|extension| extension == "gz" || extension == "xz")
     {
-        bytes *= UNPACKED;
+        bytes = bytes.saturating_mul(UNPACKED);
     }
     Ok(usize::try_from(bytes).unwrap_or(usize::MAX) / first.max(1))
 }
@@ -125,9 +126,12 @@ fn is_binary(bytes: &mut Bytes) -> io::Result<bool> {
     let Some(space) = ahead.iter().position(|byte| *byte == b' ') else {
         return Ok(true);
     };
-    let numbers = |byte: &u8| byte.is_ascii_digit() || b"+-.eEinfa \t\r\n".contains(byte);
-    let end = ahead.len().min(space + 65);
-    Ok(!ahead[space + 1..end].iter().all(numbers))
+    let behind = &ahead[space + 1..];
+    let end = memchr::memchr(b'\n', behind)
+        .unwrap_or(behind.len())
+        .min(64);
+    let number = |byte: &u8| byte.is_ascii_digit() || b"+-.eEinfa \t\r".contains(byte);
+    Ok(end == 0 || !behind[..end].iter().all(number))
 }
 
 fn binary(

@@ -98,13 +98,16 @@ impl Described {
         })
     }
 
-    /// A whole number.
+    /// The size of a vector, bounded as in a recipe.
     ///
     /// # Errors
-    /// It is missing.
+    /// It is missing or too large.
     pub fn number(&self, field: &str) -> Result<usize, ImportError> {
+        const MOST: usize = 65_536;
         let number = self.config.get(field).and_then(Value::as_u64);
-        let number = number.and_then(|number| usize::try_from(number).ok());
+        let number = number
+            .and_then(|number| usize::try_from(number).ok())
+            .filter(|number| (1..=MOST).contains(number));
         number.ok_or_else(|| self.unsupported(format!("it has no usable {field}")))
     }
 

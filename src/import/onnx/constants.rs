@@ -116,7 +116,7 @@ impl Constants {
 fn handed_on(node: &Node, array: &ArrayD<f32>) -> Vec<(String, ArrayD<f32>)> {
     match node.op_type.as_str() {
         "Split" => {
-            let parts = node.output.len();
+            let parts = node.output.len().max(1);
             let axis = usize::try_from(node.int("axis", 0)).unwrap_or(usize::MAX);
             let Some(size) = array.shape().get(axis).filter(|size| *size % parts == 0) else {
                 return Vec::new();

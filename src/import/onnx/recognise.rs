@@ -91,7 +91,7 @@ impl Found<'_> {
 
     fn dense(&mut self, node: &Node, kernel: ArrayD<f32>) {
         let (inputs, units) = (kernel.shape()[0], kernel.shape()[1]);
-        if inputs == self.features * self.maxlen && inputs != self.features {
+        if inputs == self.features.saturating_mul(self.maxlen) && inputs != self.features {
             self.steps_of_the_last();
             self.push("flatten", LayerRecipe::Flatten {}, vec![]);
         }

@@ -86,7 +86,12 @@ pub(super) fn read(node: &Node, constants: &Constants) -> Result<Read, String> {
         },
     };
     let order = keras_order(name);
-    if order.len() != gates || kernel.shape()[0] != directions {
+    let wide = gates * units;
+    if order.len() != gates
+        || kernel.shape()[..2] != [directions, wide]
+        || recurrent.shape()[..2] != [directions, wide]
+        || bias.shape() != [directions, 2 * wide]
+    {
         return refused("of unknown sizes");
     }
     let mut weights = Vec::new();
