@@ -10,17 +10,18 @@ CARGO ?= cargo
 LISTEN ?= 127.0.0.1:8080
 MODELS ?= models
 DEVICE ?= auto
+DATABASE ?= sqlite://data/sentiment.db
 IMAGE ?= sentiment
 
 build: onnxruntime
 	$(CARGO) build --release --locked
 
-# Serves models/ until Ctrl-C; DEVICE=cuda on a GPU, which needs CUDA 13 and cuDNN 9.
+# Serves models/ until Ctrl-C, jobs and feedback in data/; DEVICE=cuda on a GPU, which needs CUDA 13 and cuDNN 9.
 serve:
 	@DEVICE=$(DEVICE) scripts/fetch-onnxruntime.sh
-	$(if $(filter cuda,$(DEVICE)),ORT_DYLIB_PATH=$${ORT_DYLIB_PATH:-$(CURDIR)/.ort-cuda/libonnxruntime.so} )$(CARGO) run --release --locked -- serve --listen $(LISTEN) --models $(MODELS) --device $(DEVICE)
+	$(if $(filter cuda,$(DEVICE)),ORT_DYLIB_PATH=$${ORT_DYLIB_PATH:-$(CURDIR)/.ort-cuda/libonnxruntime.so} )$(CARGO) run --release --locked -- serve --listen $(LISTEN) --models $(MODELS) --device $(DEVICE) --database $(DATABASE)
 
-# All that a change can break and that needs no other program.
+# All that a change can break. What needs PostgreSQL is skipped where that is not installed.
 test: onnxruntime
 	$(CARGO) test --locked
 

@@ -3,6 +3,8 @@
 //! SIGTERM and SIGINT make readiness say no; after the lame-duck time no connection is taken any more, and requests under
 //! way have the drain time to finish. A second signal ends the process at once.
 
+mod background;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +23,9 @@ use crate::http::{
     self, Access, AccessSettings, ConnectionLimits, Drained, Origins, RequestLimits, Shared,
 };
 use crate::metrics::Metrics;
+use crate::store::Store;
 use crate::telemetry::{self, Logging, Spans};
+use background::Background;
 
 /// Serves until a signal.
 ///
@@ -42,6 +46,17 @@ pub fn serve(config: &ServeConfig) -> anyhow::Result<()> {
         rate: config.rate_limit,
     })?;
     let catalog = Catalog::load(&runtime, &catalog_settings(config), &metrics)?;
+    let catalog = Arc::new(catalog);
+    let threads = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the threads of the server cannot be started")?;
+    let store = {
+        let _within = threads.enter();
+        let database = config.database.as_ref();
+        let store = database.map(|database| Store::new(database.url()));
+        store.transpose()?.map(Arc::new)
+    };
     let shared = Arc::new(Shared {
         catalog,
         metrics,
@@ -53,16 +68,14 @@ pub fn serve(config: &ServeConfig) -> anyhow::Result<()> {
             deadline: config.deadline,
             idle: config.idle_timeout,
         },
+        store,
+        store_trouble: watch::Sender::new(false),
         access,
         spans: config.otlp_endpoint.as_deref().map(Spans::to).transpose()?,
         draining: AtomicBool::new(false),
         stopping: watch::Sender::new(false),
     });
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("the threads of the server cannot be started")?
-        .block_on(run(config, &shared, &logging))?;
+    threads.block_on(run(config, &shared, &logging))?;
     if let Some(spans) = &shared.spans {
         spans.finish();
     }
@@ -103,6 +116,7 @@ async fn run(config: &ServeConfig, shared: &Arc<Shared>, logging: &Logging) -> a
         tracing::info!("operations on http://{}", listener.local_addr()?);
     }
     tracing::info!("listening on http://{}", listener.local_addr()?);
+    let background = Background::start(config, shared)?;
     let limits = ConnectionLimits {
         most: config.max_connections,
         first_head: config.read_timeout,
@@ -148,6 +162,7 @@ async fn run(config: &ServeConfig, shared: &Arc<Shared>, logging: &Logging) -> a
         shared.stopping.send_replace(true);
         serving.await
     };
+    let ended = async { tokio::join!(ended, background.stop(config.lame_duck + config.drain)).0 };
     tokio::select! {
         drained = ended => match drained {
             Drained::Fully => tracing::info!("every request was answered"),

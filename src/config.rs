@@ -2,6 +2,8 @@
 //!
 //! The only file that reads environment variables. What is refused here is refused before a port is bound.
 
+mod worker;
+
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -9,6 +11,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
+
+pub use worker::{Database, WorkerConfig};
 
 /// Where a model computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -64,6 +68,23 @@ pub struct ServeConfig {
     /// Folder of the models.
     #[arg(long, default_value = "models")]
     pub models: PathBuf,
+
+    /// Database of jobs, feedback and the registry of models: sqlite://PATH or postgres://...; without one those answer that
+    /// they are not there.
+    #[arg(long, value_name = "URL", hide_env_values = true)]
+    pub database: Option<Database>,
+
+    /// Train in this process too, on threads that yield to those that serve.
+    #[arg(long, requires = "database")]
+    pub with_worker: bool,
+
+    /// What the worker works with.
+    #[command(flatten)]
+    pub worker: WorkerConfig,
+
+    /// Time for which feedback is kept, such as 720h; 0s keeps it for ever.
+    #[arg(long, default_value = "0s", value_parser = duration)]
+    pub feedback_retention: Duration,
 
     /// Where the models compute.
     #[arg(long, value_enum, default_value_t)]

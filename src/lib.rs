@@ -8,8 +8,8 @@
 //! |---|---|
 //! | 0 | [`text`], [`sentiment`] |
 //! | 1 | [`recipe`], [`bundle`], [`config`], [`metrics`], [`telemetry`] |
-//! | 2 | [`engine`], [`train`], [`vectors`] |
-//! | 3 | [`catalog`], [`import`] |
+//! | 2 | [`store`], [`engine`], [`train`], [`vectors`] |
+//! | 3 | [`catalog`], [`import`], [`worker`] |
 //! | 4 | [`http`] |
 //! | 5 | [`app`] |
 //! | 6 | [`cli`], `main` |
@@ -39,9 +39,10 @@
 //! # Invariants
 //!
 //! 1. Training and serving meet in exactly two places: [`text::Encoder`] and the bundle on disk.
-//! 2. `ort` is named in one file, status codes in one file, environment variables in one file.
-//! 3. The predict path touches neither a database nor the disk.
-//! 4. A bundle is immutable once renamed into place; a version is never rewritten.
+//! 2. The server and the worker meet only in the jobs table: they run in one process or in many.
+//! 3. `ort` is named in one file, SQL in one folder, status codes in one file, environment variables in one file.
+//! 4. The predict path touches neither the database nor the disk.
+//! 5. A bundle is immutable once renamed into place; a version is never rewritten.
 
 pub mod app;
 pub mod bundle;
@@ -54,7 +55,9 @@ pub mod import;
 pub mod metrics;
 pub mod recipe;
 pub mod sentiment;
+pub mod store;
 pub mod telemetry;
 pub mod text;
 pub mod train;
 pub mod vectors;
+pub mod worker;

@@ -43,6 +43,12 @@ pub struct Metrics {
     unknown_tokens: HistogramVec,
     truncated: IntCounterVec,
     model_info: IntGaugeVec,
+    training_jobs: IntGaugeVec,
+    /// `sentiment_store_up`: 1 while the database answers, 0 while it does not; always 0 without one.
+    pub store_up: IntGauge,
+    /// `sentiment_activation_failures_total{model}`: versions that were to serve and could not.
+    pub activation_failures: IntCounterVec,
+    feedback: IntCounterVec,
 }
 
 /// The series of one version of one model, ready to count.
@@ -133,6 +139,9 @@ impl Metrics {
         )
         .expect("names are literals");
         register(&registry, active_requests.clone());
+        let store_up = IntGauge::new("sentiment_store_up", "1 while the database answers.")
+            .expect("names are literals");
+        register(&registry, store_up.clone());
         Self {
             request_duration: histogram(
                 "http_server_request_duration_seconds",
@@ -187,6 +196,22 @@ impl Metrics {
                 "1 for each model that serves.",
                 &["model", "version", "provider", "digest"],
             ),
+            training_jobs: gauge(
+                "sentiment_training_jobs",
+                "Jobs in the database.",
+                &["state"],
+            ),
+            store_up,
+            activation_failures: counter(
+                "sentiment_activation_failures_total",
+                "Versions that were to serve and could not.",
+                model,
+            ),
+            feedback: counter(
+                "sentiment_feedback_total",
+                "Feedback on answers, by whether it agrees with them.",
+                &["model", "agrees"],
+            ),
             registry,
         }
     }
@@ -214,6 +239,24 @@ impl Metrics {
             positive: label(Label::Positive),
             negative: label(Label::Negative),
         }
+    }
+
+    /// `sentiment_training_jobs{state}`: jobs in the database.
+    pub fn jobs(&self, state: &str, count: i64) {
+        self.training_jobs.with_label_values(&[state]).set(count);
+    }
+
+    /// `sentiment_feedback_total{model,agrees}`: feedback on answers, by whether it agrees with them.
+    pub fn fed_back(&self, model: &str, agrees: bool) {
+        let agrees = if agrees { "true" } else { "false" };
+        self.feedback.with_label_values(&[model, agrees]).inc();
+    }
+
+    /// A version that does not serve any more has no line of its own.
+    pub fn retire(&self, info: ModelInfo) {
+        let labels = [info.model, info.version, info.provider, info.digest];
+        // It is gone already.
+        let _ = self.model_info.remove_label_values(&labels);
     }
 
     /// Counts one request's answer.

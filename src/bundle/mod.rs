@@ -22,7 +22,7 @@ pub use manifest::{
 };
 pub use trim::Trim;
 pub use version::Version;
-pub use write::{Draft, Written, write};
+pub use write::{Draft, Written, write, write_version};
 
 /// The files of a bundle beside its manifest; the manifest has the SHA-256 of each.
 pub const FILES: [&str; 5] = [MODEL, TOKENIZER, HISTORY, CURVES, GOLDEN];

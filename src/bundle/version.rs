@@ -29,6 +29,13 @@ impl Version {
     }
 }
 
+impl Version {
+    /// As a number.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -67,6 +67,26 @@ pub struct Written {
 /// # Errors
 /// The name cannot be a model's, the draft does not make a bundle that loads, or the folder cannot be written.
 pub fn write(models: &Path, draft: Draft) -> Result<Written, BundleError> {
+    put_in_place(models, draft, None)
+}
+
+/// Publishes a draft as this version and activates nothing: a registry says which version serves.
+///
+/// # Errors
+/// As of [`write()`], and the version is there already.
+pub fn write_version(
+    models: &Path,
+    draft: Draft,
+    version: Version,
+) -> Result<Written, BundleError> {
+    put_in_place(models, draft, Some(version))
+}
+
+fn put_in_place(
+    models: &Path,
+    draft: Draft,
+    version: Option<Version>,
+) -> Result<Written, BundleError> {
     let name = draft.recipe.name.clone();
     if !valid_name(&name) || name == "recipes" {
         return Err(BundleError::Name {
@@ -78,7 +98,7 @@ pub fn write(models: &Path, draft: Draft) -> Result<Written, BundleError> {
     fs::create_dir_all(&dir).map_err(BundleError::io(&dir))?;
     let unfinished = begin(&dir)?;
     let manifest = write_files(unfinished.path(), draft)?;
-    publish(models, unfinished, manifest)
+    publish(models, unfinished, manifest, version)
 }
 
 /// A folder being written, locked for as long as its writer lives so that no other takes it for a leftover.
@@ -184,10 +204,14 @@ fn publish(
     models: &Path,
     unfinished: Unfinished,
     mut manifest: Manifest,
+    wanted: Option<Version>,
 ) -> Result<Written, BundleError> {
     let model = models.join(&manifest.name);
     let _turn = lock(&model)?;
-    let version = Version::next(folder::versions(models, &manifest.name)?);
+    let version = match wanted {
+        Some(version) => version,
+        None => Version::next(folder::versions(models, &manifest.name)?),
+    };
     manifest.version = version;
     let path = unfinished.path().join(MANIFEST);
     let text = manifest
@@ -202,7 +226,7 @@ fn publish(
     let _ = unfinished.folder.keep();
     sync_dir(&model)?;
     sync_dir(models)?;
-    let activated = !model.join(folder::ACTIVE).exists();
+    let activated = wanted.is_none() && !model.join(folder::ACTIVE).exists();
     if activated {
         folder::activate(models, &manifest.name, version)?;
     }

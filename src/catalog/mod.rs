@@ -3,19 +3,25 @@
 //! A language belongs to the one model whose manifest says `default_for` it; two claimants stop the start. A model that
 //! cannot be loaded does not: the others serve, and readiness says why it does not.
 
+mod follow;
 mod language;
+mod serving;
+mod swap;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
-use crate::bundle::{Bundle, BundleError, Manifest, Version, folder};
+use crate::bundle::{Bundle, BundleError, Manifest, folder};
 use crate::engine::session::{Runtime, SessionError};
 use crate::engine::{Engine, EngineError, EngineSettings};
 use crate::metrics::Metrics;
+use serving::{Serving, claims, language_for, primary_language};
 
+pub use follow::Follower;
 pub use language::Script;
+pub use swap::{Candidate, SwapError};
 
 /// Why no catalog is made.
 #[derive(Debug, thiserror::Error)]
@@ -110,17 +116,21 @@ pub struct CatalogSettings {
     pub engine: EngineSettings,
 }
 
-/// The models that serve.
+/// The models that serve. What serves is replaced as a whole, so that every text meets one state or the next.
 #[derive(Debug)]
 pub struct Catalog {
-    models: PathBuf,
-    slots: BTreeMap<String, Slot>,
-    by_language: BTreeMap<String, String>,
-    default_model: Option<String>,
+    runtime: Runtime,
+    settings: CatalogSettings,
+    metrics: Arc<Metrics>,
+    serving: RwLock<Arc<Serving>>,
+    /// Held while a new state is made from the one that serves.
+    swapping: Mutex<()>,
+    /// Why a newer version of a model does not serve, by model.
+    refused: Mutex<BTreeMap<String, String>>,
 }
 
 /// A model with an active version.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Slot {
     /// It serves.
     Ready(Arc<Engine>),
@@ -168,12 +178,25 @@ impl Catalog {
             Some(name) => Some(name.clone()),
             None => slots.keys().next().cloned(),
         };
-        Ok(Self {
+        let serving = Serving {
             by_language: claims(&slots)?,
-            models: settings.models.clone(),
             slots,
             default_model,
+        };
+        Ok(Self {
+            runtime: runtime.clone(),
+            settings: settings.clone(),
+            metrics: Arc::clone(metrics),
+            serving: RwLock::new(Arc::new(serving)),
+            swapping: Mutex::new(()),
+            refused: Mutex::default(),
         })
+    }
+
+    /// What serves now, and goes on to for whoever holds it.
+    fn serving(&self) -> Arc<Serving> {
+        let serving = self.serving.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&serving)
     }
 
     /// Where a text goes.
@@ -181,114 +204,48 @@ impl Catalog {
     /// # Errors
     /// Nowhere.
     pub fn route(&self, text: &str, wish: Wish) -> Result<Route, RouteError> {
-        if let Some(model) = wish.model {
-            return Route::to(self.find(model)?, text, wish.language);
+        let serving = self.serving();
+        if serving.slots.is_empty() && wish.model.is_none() {
+            return Err(RouteError::NoModels(self.settings.models.clone()));
         }
-        let Some(default_model) = &self.default_model else {
-            return Err(RouteError::NoModels(self.models.clone()));
-        };
-        let asked = wish.language.map(primary_language);
-        let script = match &asked {
-            Some(_) => None,
-            None => Script::of(text),
-        };
-        let language = match (asked, script) {
-            (Some(language), _) => language,
-            (None, Some(Script::Hangul)) => "ko".to_owned(),
-            (None, Some(Script::Latin)) => "en".to_owned(),
-            (None, Some(Script::Other)) => {
-                return Err(RouteError::UnsupportedLanguage(
-                    "the text is in neither Korean nor Latin letters: name its language or a model"
-                        .into(),
-                ));
-            }
-            (None, None) => {
-                let engine = self.ready(default_model)?;
-                let language = main_language(&engine);
-                return Ok(Route { engine, language });
-            }
-        };
-        let Some(name) = self.by_language.get(&language) else {
-            return Err(self.unclaimed(&language));
-        };
-        let engine = self.ready(name)?;
-        Ok(Route { engine, language })
+        serving.route(text, wish)
     }
 
     /// Every model with an active version, by name.
-    pub fn slots(&self) -> impl Iterator<Item = (&str, &Slot)> {
-        self.slots.iter().map(|(name, slot)| (name.as_str(), slot))
+    pub fn slots(&self) -> BTreeMap<String, Slot> {
+        self.serving().slots.clone()
     }
 
     /// One of them.
-    pub fn slot(&self, name: &str) -> Option<&Slot> {
-        self.slots.get(name)
+    pub fn slot(&self, name: &str) -> Option<Slot> {
+        self.serving().slots.get(name).cloned()
+    }
+
+    /// What every model computes in.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
     }
 
     /// The folder of models.
     pub fn models(&self) -> &Path {
-        &self.models
+        &self.settings.models
     }
 
     /// Why the server is not ready; nothing when it is.
     pub fn troubles(&self) -> Vec<String> {
-        if self.slots.is_empty() {
-            return vec![RouteError::NoModels(self.models.clone()).to_string()];
+        let serving = self.serving();
+        if serving.slots.is_empty() {
+            return vec![RouteError::NoModels(self.settings.models.clone()).to_string()];
         }
-        let names = self.slots.keys();
-        names.filter_map(|name| self.trouble(name)).collect()
+        let names = serving.slots.keys();
+        let errors = names.filter_map(|name| serving.ready(name).err());
+        errors.map(|error| error.to_string()).collect()
     }
 
     /// Why a model does not serve; nothing when it does.
     pub fn trouble(&self, name: &str) -> Option<String> {
-        self.ready(name).err().map(|error| error.to_string())
-    }
-
-    /// A model whose manifest cannot be read may be the one that claims the language: then trying again later is the right
-    /// advice.
-    fn unclaimed(&self, language: &str) -> RouteError {
-        let failed = self.slots.iter().find_map(|(name, slot)| match slot {
-            Slot::Failed(failure) if failure.default_for.is_none() => self.ready(name).err(),
-            Slot::Failed(_) | Slot::Ready(_) => None,
-        });
-        failed.unwrap_or_else(|| {
-            RouteError::UnsupportedLanguage(format!("no model is the default for {language:?}"))
-        })
-    }
-
-    fn find(&self, model: &str) -> Result<Arc<Engine>, RouteError> {
-        let (name, version) = match model.split_once('@') {
-            Some((name, version)) => (name, Some(version)),
-            None => (model, None),
-        };
-        if !self.slots.contains_key(name) {
-            return Err(RouteError::UnknownModel(format!(
-                "no model {name:?} is active"
-            )));
-        }
-        let engine = self.ready(name)?;
-        let active = engine.bundle().manifest.version;
-        match version {
-            Some(version) if version.parse::<Version>().ok() != Some(active) => {
-                Err(RouteError::UnknownModel(format!(
-                    "version {version:?} of model {name:?} is not active: version {active} is"
-                )))
-            }
-            _ => Ok(engine),
-        }
-    }
-
-    fn ready(&self, name: &str) -> Result<Arc<Engine>, RouteError> {
-        let reason = match self.slots.get(name) {
-            Some(Slot::Ready(engine)) if engine.alive() => return Ok(Arc::clone(engine)),
-            Some(Slot::Ready(_)) => "its batch threads have ended",
-            Some(Slot::Failed(failure)) => &failure.reason,
-            None => "it is not loaded",
-        };
-        Err(RouteError::NotReady {
-            name: name.to_owned(),
-            reason: reason.to_owned(),
-        })
+        let ready = self.serving().ready(name);
+        ready.err().map(|error| error.to_string())
     }
 }
 
@@ -370,61 +327,4 @@ fn start(
         EngineError::Session(error @ SessionError::NoCuda(_)) => Refusal::Device(error),
         error => Refusal::Model(error.to_string()),
     })
-}
-
-fn claims(slots: &BTreeMap<String, Slot>) -> Result<BTreeMap<String, String>, CatalogError> {
-    let mut owners: BTreeMap<String, String> = BTreeMap::new();
-    for (name, slot) in slots {
-        let default_for = match slot {
-            Slot::Ready(engine) => &engine.bundle().manifest.default_for[..],
-            Slot::Failed(failure) => failure.default_for.as_deref().unwrap_or_default(),
-        };
-        for language in default_for {
-            if let Some(first) = owners.insert(language.clone(), name.clone()) {
-                return Err(CatalogError::TwoClaimants {
-                    language: language.clone(),
-                    first,
-                    second: name.clone(),
-                });
-            }
-        }
-    }
-    Ok(owners)
-}
-
-/// The language of a text whose model was named: the one asked for, else the one it seems to be in, else the main one.
-fn language_for(engine: &Engine, text: &str, asked: Option<String>) -> Result<String, RouteError> {
-    let manifest = &engine.bundle().manifest;
-    if let Some(language) = asked {
-        return if manifest.languages.contains(&language) {
-            Ok(language)
-        } else {
-            Err(RouteError::UnsupportedLanguage(format!(
-                "model {:?} does not read {language:?}",
-                manifest.name
-            )))
-        };
-    }
-    let seems = match Script::of(text) {
-        Some(Script::Hangul) => "ko",
-        Some(Script::Latin) => "en",
-        Some(Script::Other) | None => "",
-    };
-    Ok(manifest
-        .languages
-        .iter()
-        .find(|language| *language == seems)
-        .cloned()
-        .unwrap_or_else(|| main_language(engine)))
-}
-
-fn main_language(engine: &Engine) -> String {
-    let languages = &engine.bundle().manifest.languages;
-    languages.first().cloned().unwrap_or_default()
-}
-
-/// `ko-KR` is `ko`.
-fn primary_language(tag: &str) -> String {
-    let primary = tag.split(['-', '_']).next().unwrap_or(tag);
-    primary.trim().to_ascii_lowercase()
 }

@@ -16,6 +16,7 @@ mod progress;
 mod sweep;
 mod train;
 mod vectors;
+mod worker;
 
 use std::io;
 use std::process::ExitCode;
@@ -51,6 +52,8 @@ enum Command {
     Export(export::Args),
     Data(data::Args),
     Vectors(vectors::Args),
+    /// Take training jobs from a database, train, and publish what is proven.
+    Worker(worker::Args),
     /// Serve the models over HTTP.
     Serve(Box<config::ServeConfig>),
 }
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Export(args) => export::run(&args),
         Command::Data(args) => data::run(&args),
         Command::Vectors(args) => vectors::run(args),
+        Command::Worker(args) => worker::run(&args),
         Command::Serve(config) => app::serve(&config),
     };
     match done {

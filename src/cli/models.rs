@@ -9,8 +9,10 @@ use clap::Subcommand;
 use super::Usage;
 use super::vectors::{Asked, write_similar};
 use crate::bundle::{self, Bundle, LayerSummary, Manifest, SplitMetrics, folder};
+use crate::config::Database;
 use crate::import::word_vectors;
 use crate::recipe::valid_name;
+use crate::store::{ActiveVersion, Store, StoreError};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -20,6 +22,9 @@ pub(super) struct Args {
     /// The folder of models.
     #[arg(long, global = true, value_name = "DIR", default_value = "models")]
     models: PathBuf,
+    /// Database whose registry says which versions serve: sqlite://PATH or postgres://...; the folder says so without one.
+    #[arg(long, global = true, value_name = "URL")]
+    database: Option<Database>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -54,7 +59,13 @@ enum Action {
 pub(super) fn run(args: Args) -> anyhow::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     match args.action {
-        Action::List => list(&args.models, &mut out)?,
+        Action::List => {
+            let registry = args
+                .database
+                .map(|database| active(&database))
+                .transpose()?;
+            list(&args.models, registry.as_deref(), &mut out)?;
+        }
         Action::Show { model } => show(&args.models, &model, &mut out)?,
         Action::Similar {
             model,
@@ -65,12 +76,38 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
             let answers = asked.ask(&word_vectors(&bundle)?, &words)?;
             write_similar(&mut out, &answers, false)?;
         }
-        Action::Activate { model } => activate(&args.models, &model, &mut out)?,
+        Action::Activate { model } => {
+            activate(&args.models, &model, args.database.as_ref(), &mut out)?;
+        }
     }
     Ok(out.flush()?)
 }
 
-fn list(models: &Path, out: &mut impl Write) -> anyhow::Result<()> {
+/// What the registry says.
+fn active(database: &Database) -> anyhow::Result<Vec<ActiveVersion>> {
+    with_store(database, async |store| store.active().await)
+}
+
+fn with_store<T>(
+    database: &Database,
+    work: impl AsyncFnOnce(&Store) -> Result<T, StoreError>,
+) -> anyhow::Result<T> {
+    let threads = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    threads.block_on(async {
+        let store = Store::new(database.url())?;
+        let done = work(&store).await?;
+        store.close().await;
+        Ok(done)
+    })
+}
+
+fn list(
+    models: &Path,
+    registry: Option<&[ActiveVersion]>,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
     let mut table = vec![
         [
             "MODEL",
@@ -87,10 +124,16 @@ fn list(models: &Path, out: &mut impl Write) -> anyhow::Result<()> {
         for version in found.versions {
             let dir = models.join(&found.name).join(version.to_string());
             let name = format!("{}@{version}", found.name);
-            let mark = match &active {
-                Ok(active) if *active == Some(version) => "*",
-                _ => "",
+            let registered = registry
+                .into_iter()
+                .flatten()
+                .find(|active| active.name == found.name);
+            let serves = match (registered, &active) {
+                (Some(registered), _) => registered.version == i64::from(version.number()),
+                (None, Ok(active)) => *active == Some(version),
+                (None, Err(_)) => false,
             };
+            let mark = if serves { "*" } else { "" };
             table.push(match Manifest::read(&dir) {
                 Ok(manifest) => [
                     name,
@@ -249,7 +292,12 @@ fn write_metrics(out: &mut impl Write, name: &str, split: &SplitMetrics) -> io::
     Ok(())
 }
 
-fn activate(models: &Path, model: &str, out: &mut impl Write) -> anyhow::Result<()> {
+fn activate(
+    models: &Path,
+    model: &str,
+    database: Option<&Database>,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
     let usage = || Usage(format!("{model:?} is no NAME@VERSION"));
     let (name, version) = model.split_once('@').ok_or_else(usage)?;
     if !valid_name(name) {
@@ -258,7 +306,16 @@ fn activate(models: &Path, model: &str, out: &mut impl Write) -> anyhow::Result<
     let version: bundle::Version = version.parse().map_err(|_| usage())?;
     let dir = models.join(name).join(version.to_string());
     if dir.is_dir() {
-        Manifest::read(&dir).with_context(|| format!("{model} is not activated"))?;
+        let manifest = Manifest::read(&dir).with_context(|| format!("{model} is not activated"))?;
+        if let Some(database) = database {
+            let active = ActiveVersion {
+                name: name.to_owned(),
+                version: i64::from(version.number()),
+                digest: manifest.digest,
+                location: None,
+            };
+            with_store(database, async |store| store.activate(&active).await)?;
+        }
     }
     folder::activate(models, name, version)?;
     writeln!(out, "{name}@{version} serves")?;

@@ -44,8 +44,8 @@ impl OpenArgs {
         };
         let catalog = Catalog::load(&Runtime::load()?, &settings, &Arc::default())?;
         let troubles = catalog.troubles();
-        let ready = |slot| matches!(slot, &Slot::Ready(_));
-        if !catalog.slots().any(|(_, slot)| ready(slot)) {
+        let ready = |slot: &Slot| matches!(slot, Slot::Ready(_));
+        if !catalog.slots().values().any(ready) {
             anyhow::bail!("no model to predict with: {}", troubles.join("; "));
         }
         for trouble in troubles {

@@ -406,6 +406,11 @@ struct Window {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.queue.close();
+        if tokio::runtime::Handle::try_current().is_ok() {
+            // The last request of a version that is replaced drops it on a thread of the server, which must not wait. The
+            // batch threads end by themselves.
+            return;
+        }
         for thread in self.threads.drain(..) {
             // What it had to say of a panic it has said.
             let _ = thread.join();

@@ -7,8 +7,10 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::catalog::RouteError;
+use crate::bundle::BundleError;
+use crate::catalog::{RouteError, SwapError};
 use crate::engine::ItemError;
+use crate::store::StoreError;
 
 /// What went wrong, in the words of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -30,6 +32,8 @@ pub enum Code {
     MethodNotAllowed,
     /// The client was too slow.
     RequestTimeout,
+    /// It contradicts what is there.
+    Conflict,
     /// The body is over the limit.
     BodyTooLarge,
     /// The body is of a kind that is not read.
@@ -52,6 +56,8 @@ pub enum Code {
     NotReady,
     /// The server is going away.
     Draining,
+    /// There is no database, or it does not answer.
+    StoreDisabled,
     /// No answer in time.
     DeadlineExceeded,
     /// A fault of the server.
@@ -70,6 +76,7 @@ impl Code {
             Self::UnknownModel => "unknown_model",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
+            Self::Conflict => "conflict",
             Self::BodyTooLarge => "body_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::InvalidRequest => "invalid_request",
@@ -81,6 +88,7 @@ impl Code {
             Self::Overloaded => "overloaded",
             Self::NotReady => "not_ready",
             Self::Draining => "draining",
+            Self::StoreDisabled => "store_disabled",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::Internal => "internal",
         }
@@ -96,6 +104,7 @@ impl Code {
             Self::UnknownModel => "There is no such model",
             Self::MethodNotAllowed => "The path does not take this method",
             Self::RequestTimeout => "The request took too long to arrive",
+            Self::Conflict => "This contradicts what is there",
             Self::BodyTooLarge => "The body is too large",
             Self::UnsupportedMediaType => "The body is of a kind that is not read here",
             Self::InvalidRequest => "The request does not say what it should",
@@ -107,6 +116,7 @@ impl Code {
             Self::Overloaded => "The server has more to do than it can",
             Self::NotReady => "The server is not ready",
             Self::Draining => "The server is going away",
+            Self::StoreDisabled => "The server has no database that answers",
             Self::DeadlineExceeded => "The answer took too long",
             Self::Internal => "The server failed",
         }
@@ -120,6 +130,7 @@ impl Code {
             Self::NotFound | Self::UnknownModel => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Conflict => StatusCode::CONFLICT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::InvalidRequest
@@ -128,7 +139,9 @@ impl Code {
             | Self::TooManyItems
             | Self::UnsupportedLanguage => StatusCode::UNPROCESSABLE_ENTITY,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::Overloaded | Self::NotReady | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::NotReady | Self::Draining | Self::StoreDisabled => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -138,7 +151,7 @@ impl Code {
     fn retry_after(self) -> Option<u32> {
         match self {
             Self::Overloaded | Self::RateLimited => Some(1),
-            Self::NotReady | Self::Draining => Some(5),
+            Self::NotReady | Self::Draining | Self::StoreDisabled => Some(5),
             Self::MalformedJson
             | Self::Unauthorized
             | Self::Forbidden
@@ -147,6 +160,7 @@ impl Code {
             | Self::UnknownModel
             | Self::MethodNotAllowed
             | Self::RequestTimeout
+            | Self::Conflict
             | Self::BodyTooLarge
             | Self::UnsupportedMediaType
             | Self::InvalidRequest
@@ -259,6 +273,35 @@ impl From<ItemError> for Problem {
             ItemError::EmptyText => Code::EmptyText,
             ItemError::DeadlineExceeded => Code::DeadlineExceeded,
             ItemError::Failed => return Self::internal(error.to_string()),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::Url(_) | StoreError::Database(_) | StoreError::Migration(_) => Self {
+                cause: Some(error.to_string()),
+                ..Self::new(Code::StoreDisabled, "the database does not answer")
+            },
+            StoreError::KeyReused(_) => Self::new(Code::Conflict, error.to_string()),
+            StoreError::UnknownVersion { .. } => Self::new(Code::UnknownModel, error.to_string()),
+            StoreError::Foreign { .. } | StoreError::LeaseLost(_) => {
+                Self::internal(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<SwapError> for Problem {
+    fn from(error: SwapError) -> Self {
+        let code = match &error {
+            SwapError::Bundle(
+                BundleError::UnknownModel { .. } | BundleError::UnknownVersion { .. },
+            ) => Code::UnknownModel,
+            SwapError::Bundle(_) => return Self::internal(error.to_string()),
+            SwapError::Refused { .. } => Code::Conflict,
         };
         Self::new(code, error.to_string())
     }

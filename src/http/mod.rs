@@ -4,9 +4,13 @@
 //! of a text goes into a log, a metric or an error.
 
 mod access;
+mod activate;
 mod body;
 mod connections;
 mod error;
+mod feedback;
+mod follow;
+mod jobs;
 mod lines;
 mod models;
 mod observe;
@@ -23,7 +27,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, Method, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
 use tokio::sync::watch;
 use tower_http::CompressionLevel;
@@ -36,6 +40,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::catalog::Catalog;
 use crate::metrics::Metrics;
+use crate::store::Store;
 use crate::telemetry::Spans;
 use body::BodyLimits;
 use error::{Code, Problem};
@@ -65,11 +70,15 @@ pub struct RequestLimits {
 #[derive(Debug)]
 pub struct Shared {
     /// The models.
-    pub catalog: Catalog,
+    pub catalog: Arc<Catalog>,
     /// The series.
     pub metrics: Arc<Metrics>,
     /// The limits.
     pub limits: RequestLimits,
+    /// The database, where there is one.
+    pub store: Option<Arc<Store>>,
+    /// Whether it did not answer when it was last asked.
+    pub store_trouble: watch::Sender<bool>,
     /// Who may ask.
     pub access: Access,
     /// Where spans go.
@@ -81,6 +90,22 @@ pub struct Shared {
 }
 
 impl Shared {
+    fn store(&self) -> Result<Arc<Store>, Problem> {
+        self.store.clone().ok_or_else(|| {
+            let detail = "the server was started without --database";
+            Problem::new(Code::StoreDisabled, detail)
+        })
+    }
+
+    /// Trouble with the database or with a newer version of a model: what serves goes on.
+    fn details(&self) -> Vec<String> {
+        let mut details = self.catalog.refused();
+        if *self.store_trouble.borrow() {
+            details.push("the database does not answer".to_owned());
+        }
+        details
+    }
+
     fn body_limits(&self) -> BodyLimits {
         BodyLimits {
             bytes: self.limits.max_body,
@@ -130,6 +155,9 @@ fn closed(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
             "/v1/models/{name}/versions/{version}/curves.svg",
             get(models::curves),
         )
+        .route("/v1/feedback", post(feedback::keep))
+        .route("/v1/feedback/{id}", delete(feedback::forget))
+        .merge(administration(shared))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
     if !shared.access.needs_key() {
@@ -137,6 +165,24 @@ fn closed(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     }
     let keys = middleware::from_fn_with_state(Arc::clone(shared), access::with_key);
     router.layer(keys)
+}
+
+/// A method that a path does not take is refused as such, token or not.
+fn administration(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+    let token = || middleware::from_fn_with_state(Arc::clone(shared), with_admin_token);
+    let jobs = post(jobs::enqueue).get(jobs::list);
+    let job = get(jobs::show).delete(jobs::cancel);
+    Router::new()
+        .route(
+            "/v1/models/{name}/activate",
+            post(activate::activate).route_layer(token()),
+        )
+        .route("/v1/training/jobs", jobs.route_layer(token()))
+        .route("/v1/training/jobs/{id}", job.route_layer(token()))
+        .route(
+            "/v1/training/jobs/{id}/events",
+            get(jobs::events).route_layer(token()),
+        )
 }
 
 fn open() -> Router<Arc<Shared>> {
@@ -158,7 +204,8 @@ fn observed(router: Router<Arc<Shared>>, shared: Arc<Shared>, origins: &Origins)
                 DefaultPredicate::new()
                     .and(SizeAbove::new(1024))
                     // A compressor keeps lines back that a client waits for.
-                    .and(NotForContentType::const_new("application/x-ndjson")),
+                    .and(NotForContentType::const_new("application/x-ndjson"))
+                    .and(NotForContentType::SSE),
             ),
     );
     let router = match origins {

@@ -59,14 +59,15 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Json<Models> {
     let models = shared
         .catalog
         .slots()
+        .into_iter()
         .map(|(name, slot)| {
-            let trouble = shared.catalog.trouble(name);
+            let trouble = shared.catalog.trouble(&name);
             let loaded = match slot {
-                Slot::Ready(engine) => Some(loaded(engine)),
+                Slot::Ready(engine) => Some(loaded(&engine)),
                 Slot::Failed(_) => None,
             };
             Summary {
-                name: name.to_owned(),
+                name,
                 ready: trouble.is_none(),
                 reason: trouble,
                 loaded,
@@ -141,7 +142,7 @@ pub(super) async fn curves(
     Ok((headers, picture))
 }
 
-async fn describe(
+pub(super) async fn describe(
     shared: Arc<Shared>,
     name: String,
     version: Version,
@@ -154,13 +155,13 @@ async fn describe(
             }
             Some(Slot::Ready(_) | Slot::Failed(_)) | None => None,
         };
-        let manifest = match active {
+        let manifest = match &active {
             Some(engine) => engine.bundle().manifest.clone(),
             None => Manifest::read(&dir).map_err(broken)?,
         };
         Ok(Json(Model {
             active: active.is_some(),
-            provider: active.map(|engine| engine.provider()),
+            provider: active.as_ref().map(|engine| engine.provider()),
             versions: folder::versions(shared.catalog.models(), &name).map_err(broken)?,
             manifest: Box::new(manifest),
         }))
@@ -182,22 +183,22 @@ fn find(shared: &Shared, name: &str, version: Version) -> Result<PathBuf, Proble
 }
 
 /// A name from a path is only ever used as a model's name.
-fn parse(name: &str, version: &str) -> Result<Version, Problem> {
+pub(super) fn parse(name: &str, version: &str) -> Result<Version, Problem> {
     if !valid_name(name) {
         return Err(unknown(name));
     }
     version.parse().map_err(|_| no_version(name, version))
 }
 
-fn not_text(_: PathRejection) -> Problem {
+pub(super) fn not_text(_: PathRejection) -> Problem {
     Problem::new(Code::NotFound, "a part of the path is not UTF-8")
 }
 
-fn unknown(name: &str) -> Problem {
+pub(super) fn unknown(name: &str) -> Problem {
     Problem::new(Code::UnknownModel, format!("there is no model {name:?}"))
 }
 
-fn no_version(name: &str, version: &str) -> Problem {
+pub(super) fn no_version(name: &str, version: &str) -> Problem {
     Problem::new(
         Code::UnknownModel,
         format!("model {name:?} has no version {version:?}"),
@@ -208,7 +209,7 @@ fn broken(error: BundleError) -> Problem {
     Problem::internal(error.to_string())
 }
 
-async fn on_disk<T: Send + 'static>(
+pub(super) async fn on_disk<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     tokio::task::spawn_blocking(work)

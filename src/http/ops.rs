@@ -44,6 +44,9 @@ pub(super) struct Health {
 pub(super) struct Readiness {
     status: &'static str,
     models: Vec<ReadyModel>,
+    /// Trouble that keeps no request from its answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    details: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -74,9 +77,10 @@ pub(super) async fn readiness(
     let models = shared
         .catalog
         .slots()
+        .into_iter()
         .filter_map(|(name, slot)| match slot {
             Slot::Ready(engine) => Some(ReadyModel {
-                name: name.to_owned(),
+                name,
                 version: engine.bundle().manifest.version.to_string(),
                 provider: engine.provider(),
             }),
@@ -86,6 +90,7 @@ pub(super) async fn readiness(
     Ok(Json(Readiness {
         status: "ready",
         models,
+        details: shared.details(),
     }))
 }
 

@@ -64,7 +64,7 @@ pub(super) async fn similar(
         return Err(invalid(format!("top is over {MOST}")));
     }
     let engine = match shared.catalog.slot(&name) {
-        Some(Slot::Ready(engine)) => Arc::clone(engine),
+        Some(Slot::Ready(engine)) => engine,
         Some(Slot::Failed(failure)) => {
             let detail = format!("model {name:?} is not ready: {}", failure.reason);
             return Err(Problem::new(Code::NotReady, detail));

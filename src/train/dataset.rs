@@ -30,7 +30,7 @@ pub use error::DataError;
 pub use format::Format;
 pub use rows::{Reading, Row, Rows};
 pub use shuffle::shuffle;
-pub use sources::{DataArg, override_columns};
+pub use sources::{DataArg, check_sources, override_columns};
 pub use split::{Splits, split};
 pub use survey::{Described, Survey};
 

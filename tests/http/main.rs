@@ -5,6 +5,8 @@ mod access;
 mod agreement;
 mod clients;
 mod contract;
+mod feedback;
+mod jobs;
 mod limits;
 mod malformed;
 mod metrics;
@@ -15,11 +17,15 @@ mod program;
 mod sentiment;
 mod server;
 mod shipped;
+#[expect(dead_code, reason = "other tests look at everything published")]
+#[path = "../train/shop.rs"]
+mod shop;
 mod shutdown;
 #[path = "../small/mod.rs"]
 mod small;
 mod start;
 mod stream;
+mod swap;
 mod tracing;
 mod wire;
 mod words;

@@ -86,7 +86,7 @@ impl Wire {
     /// Reads one answer to a request with this method.
     pub fn answer(&mut self, method: &str) -> Answer {
         let mut answer = self.answer_head();
-        let bodiless = method == "HEAD" || answer.status < 200;
+        let bodiless = method == "HEAD" || answer.status < 200 || answer.status == 204;
         if bodiless {
             return answer;
         }

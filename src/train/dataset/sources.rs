@@ -58,6 +58,14 @@ pub fn override_columns(recipe: &mut DataRecipe, columns: &Columns) {
     }
 }
 
+/// Whether these paths are what the recipe's sources need, without looking at them.
+///
+/// # Errors
+/// A source has no path, or a path no source.
+pub fn check_sources(recipe: &DataRecipe, inputs: &[DataArg]) -> Result<(), DataError> {
+    assign(&recipe.source, inputs).map(drop)
+}
+
 /// Gives every source of the recipe its path: by name first, the rest in order.
 pub(super) fn assign(
     sources: &[SourceRecipe],

@@ -1,0 +1,65 @@
+//! `sentiment worker`: training jobs from a database.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+
+use crate::config::{Database, LogFormat, WorkerConfig, usable_cpus};
+use crate::engine::session::Runtime;
+use crate::store::Store;
+use crate::telemetry;
+use crate::worker::{Worker, WorkerSettings};
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Database of the jobs: sqlite://PATH or postgres://...
+    #[arg(long, value_name = "URL")]
+    database: Database,
+    /// Folder of models, into which bundles are published.
+    #[arg(long, value_name = "DIR", default_value = "models")]
+    models: PathBuf,
+    #[command(flatten)]
+    worker: WorkerConfig,
+    /// End when no job waits.
+    #[arg(long)]
+    once: bool,
+    /// How log lines look.
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+    /// What is logged: error, warn, info, debug, trace, or filter directives.
+    #[arg(long, default_value = "info,ort=warn")]
+    log_level: String,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let _logging = telemetry::start(args.log_format, &args.log_level)?;
+    let runtime = Runtime::load()?;
+    let threads = args.worker.train_threads;
+    let settings = WorkerSettings {
+        models: args.models.clone(),
+        once: args.once,
+        ..WorkerSettings::new(&args.worker, threads.map_or_else(usable_cpus, usize::from))
+    };
+    let (stop, stopped) = watch::channel(false);
+    super::on_interrupt(move || {
+        if stop.send_replace(true) {
+            eprintln!("error: interrupted again");
+            std::process::exit(1);
+        }
+    })?;
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("the threads of the worker cannot be started")?
+        .block_on(async {
+            let store = Arc::new(Store::new(args.database.url())?);
+            let worker = Worker::new(settings, Arc::clone(&store), runtime)?;
+            worker.run(stopped).await?;
+            store.close().await;
+            Ok(())
+        })
+}

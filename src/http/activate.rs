@@ -1,0 +1,69 @@
+//! `POST /v1/models/{name}/activate`: a version comes to serve, here at once and everywhere by the registry.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use serde::Deserialize;
+
+use super::Shared;
+use super::body::Received;
+use super::error::{Code, Problem};
+use super::models::{self, Model};
+use crate::store::{ActiveVersion, StoreError};
+
+/// Which one.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    version: String,
+}
+
+pub(super) async fn activate(
+    State(shared): State<Arc<Shared>>,
+    name: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Json<Model>, Problem> {
+    let Path(name) = name.map_err(models::not_text)?;
+    let limits = shared.body_limits();
+    let body = Received::json(request, limits).await?;
+    let wanted: Wanted = serde_json::from_slice(&body.decompressed(limits)?).map_err(|error| {
+        let code = if error.is_data() {
+            Code::InvalidRequest
+        } else {
+            Code::MalformedJson
+        };
+        Problem::new(code, error.to_string())
+    })?;
+    let version = models::parse(&name, &wanted.version)?;
+    let candidate = {
+        let (shared, name) = (Arc::clone(&shared), name.clone());
+        models::on_disk(move || Ok(shared.catalog.prepare(&name, version)?)).await?
+    };
+    if let Some(store) = &shared.store {
+        let active = ActiveVersion {
+            name: name.clone(),
+            version: i64::from(version.number()),
+            digest: candidate.digest().to_owned(),
+            location: None,
+        };
+        if let Err(error) = store.activate(&active).await {
+            shared.catalog.discard(&candidate);
+            return Err(match error {
+                StoreError::UnknownVersion { .. } => Problem::new(
+                    Code::Conflict,
+                    format!(
+                        "the registry has another bundle as version {version} of model {name:?}"
+                    ),
+                ),
+                error => error.into(),
+            });
+        }
+    }
+    {
+        let shared = Arc::clone(&shared);
+        models::on_disk(move || Ok(shared.catalog.swap(candidate)?)).await?;
+    }
+    models::describe(shared, name, version).await
+}

@@ -1,0 +1,174 @@
+//! The database: jobs, the registry of versions, feedback. All the SQL is here, and the same SQL runs on SQLite and PostgreSQL.
+//!
+//! A [`Store`] is made without a connection, so that a server starts while its database is down; migrations run before the
+//! first statement that reaches it. Times are the database's own, so that workers need not agree on a clock. An older
+//! program works on with tables that a newer one has migrated: migrations only add.
+
+mod error;
+mod feedback;
+mod id;
+mod job;
+mod lease;
+mod migrations;
+mod queue;
+mod registry;
+mod watch;
+
+use std::path::PathBuf;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{AnyPool, AssertSqlSafe, ConnectOptions as _, Executor as _};
+use tokio::sync::OnceCell;
+
+pub use error::StoreError;
+pub use feedback::{Feedback, FeedbackFilter, NewFeedback};
+pub use id::Id;
+pub use job::{Job, JobState, NewJob, Page};
+pub use lease::{Beat, Failure, Lease, Order, Publication};
+pub use registry::{ActiveVersion, Registered};
+pub use watch::Watch;
+
+/// Time for a connection, and for a statement on it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// One database.
+#[derive(Debug)]
+pub struct Store {
+    pool: AnyPool,
+    dialect: Dialect,
+    url: String,
+    /// SQLite makes the file and not its folder.
+    folder: Option<PathBuf>,
+    migrated: OnceCell<()>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+impl Store {
+    /// Of `sqlite://PATH` or `postgres://...`, without connecting yet. Inside of a tokio runtime.
+    ///
+    /// # Errors
+    /// It is no such URL.
+    pub fn new(url: &str) -> Result<Self, StoreError> {
+        sqlx::any::install_default_drivers();
+        let refused = |reason: String| StoreError::Url(reason);
+        let (dialect, url, folder) = if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            let file = path.split('?').next().unwrap_or(path);
+            if file.is_empty() || file.contains(":memory:") {
+                return Err(refused(
+                    "a database in memory has no place for jobs: name a file".into(),
+                ));
+            }
+            let sign = if path.contains('?') { '&' } else { '?' };
+            let mode = if path.contains("mode=") {
+                ""
+            } else {
+                "mode=rwc"
+            };
+            let folder = PathBuf::from(file).parent().map(PathBuf::from);
+            (
+                Dialect::Sqlite,
+                format!("sqlite://{path}{sign}{mode}"),
+                folder.filter(|folder| !folder.as_os_str().is_empty()),
+            )
+        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            (Dialect::Postgres, url.to_owned(), None)
+        } else {
+            return Err(refused("expected sqlite://PATH or postgres://...".into()));
+        };
+        let options = AnyConnectOptions::from_str(&url)
+            .map_err(|error| refused(error.to_string()))?
+            .disable_statement_logging();
+        let pool = AnyPoolOptions::new()
+            .max_connections(8)
+            .acquire_timeout(PATIENCE)
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    connection.execute(dialect.set_up()).await?;
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(options);
+        Ok(Self {
+            pool,
+            dialect,
+            url,
+            folder,
+            migrated: OnceCell::new(),
+        })
+    }
+
+    /// Connects and migrates if that has not been done yet.
+    ///
+    /// # Errors
+    /// The database is not there, or a migration fails.
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        self.migrated
+            .get_or_try_init(|| self.migrate())
+            .await
+            .copied()
+    }
+
+    /// Whether it answers now.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.ready().await?;
+        sqlx::query("select 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Gives its connections back.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    async fn migrate(&self) -> Result<(), StoreError> {
+        if let Some(folder) = &self.folder {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| StoreError::Url(format!("{}: {error}", folder.display())))?;
+        }
+        migrations::run(&self.pool, self.dialect).await
+    }
+
+    /// A statement in this database's words: `{now}` is its clock in milliseconds, `{skip_locked}` passes over rows that
+    /// another is just claiming, `{expired}` is a lease that has run out, or one that a jump of the clock has put further
+    /// ahead than it can be.
+    fn sql(&self, template: &str) -> AssertSqlSafe<String> {
+        let (now, skip_locked) = match self.dialect {
+            // One statement writes at a time.
+            Dialect::Sqlite => ("cast(unixepoch('subsec') * 1000 as integer)", ""),
+            Dialect::Postgres => (
+                "(extract(epoch from clock_timestamp()) * 1000)::bigint",
+                "for update skip locked",
+            ),
+        };
+        let expired = "(lease_until_ms < {now} or lease_until_ms - {now} > lease_ms)";
+        AssertSqlSafe(
+            template
+                .replace("{expired}", expired)
+                .replace("{now}", now)
+                .replace("{skip_locked}", skip_locked),
+        )
+    }
+}
+
+impl Dialect {
+    /// What each new connection is told: no statement waits for ever, and readers of SQLite do not stop its writer.
+    fn set_up(self) -> &'static str {
+        match self {
+            Self::Sqlite => {
+                "pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma busy_timeout = 5000"
+            }
+            Self::Postgres => "set statement_timeout = '5s'",
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! One attempt at a job, on threads that may wait: read, train, prove, publish.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::pulse::Pulse;
+use super::{WorkerSettings, better, reviews};
+use crate::bundle::{self, Bundle, Draft, Manifest, Version, folder};
+use crate::engine::session::Runtime;
+use crate::store::{Failure, FeedbackFilter, Id, Lease, Publication, Store, StoreError};
+use crate::train::checkpoint::{CheckpointError, Checkpoints, Start};
+use crate::train::dataset;
+use crate::train::fit::{Control, Event, Happened, Progress};
+use crate::train::run::{Finished, Prepared, TrainError};
+
+/// Everything that it works with.
+pub(super) struct Attempt {
+    pub settings: WorkerSettings,
+    pub store: Arc<Store>,
+    pub runtime: Runtime,
+    pub lease: Lease,
+    pub pulse: Arc<Pulse>,
+    pub handle: tokio::runtime::Handle,
+}
+
+/// How it ends.
+pub(super) enum End {
+    /// The bundle is in its place.
+    Published(Publication),
+    /// It was told to stop.
+    Stopped,
+    /// It can go on when somebody else has let go.
+    Later(Duration),
+    /// It failed.
+    Failed(Failure),
+}
+
+/// Removes a job's checkpoints: nobody will go on from them.
+pub(super) fn forget(settings: &WorkerSettings, lease: &Lease) {
+    let dir = settings.checkpoints.join(lease.job.id.as_str());
+    if let Err(error) = fs::remove_dir_all(&dir)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(folder = %dir.display(), %error, "checkpoints are left behind");
+    }
+}
+
+impl End {
+    /// Nothing will change by itself.
+    fn hopeless(error: impl ToString) -> Self {
+        Self::Failed(Failure {
+            error: error.to_string(),
+            again: false,
+            wait: Duration::ZERO,
+        })
+    }
+
+    fn try_again(error: impl ToString) -> Self {
+        Self::Failed(Failure {
+            error: error.to_string(),
+            again: true,
+            wait: Duration::from_secs(5),
+        })
+    }
+}
+
+impl From<StoreError> for End {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::LeaseLost(_) => Self::Stopped,
+            error => Self::try_again(error),
+        }
+    }
+}
+
+impl From<TrainError> for End {
+    fn from(error: TrainError) -> Self {
+        match error {
+            TrainError::Checkpoint(error) => error.into(),
+            error => Self::hopeless(error),
+        }
+    }
+}
+
+impl From<CheckpointError> for End {
+    fn from(error: CheckpointError) -> Self {
+        match error {
+            // A worker that has lost the job has not heard of it yet.
+            CheckpointError::Busy(_) => Self::Later(Duration::from_secs(1)),
+            error => Self::try_again(error),
+        }
+    }
+}
+
+impl Attempt {
+    pub fn run(&self) -> End {
+        self.publish().map_or_else(|end| end, End::Published)
+    }
+
+    fn publish(&self) -> Result<Publication, End> {
+        let prepared = self.prepare()?;
+        let (checkpoints, start) = self.begin(&prepared)?;
+        let mut observer = Observer::new(self, &start);
+        let steps = observer.checkpoint;
+        self.wait(self.store.started(&self.lease, steps))?;
+        let finished = prepared.train(start.state, Some(&checkpoints), &mut |event| {
+            observer.observe(&event)
+        })?;
+        let Finished::Trained(trained) = finished else {
+            return Err(End::Stopped);
+        };
+        let (draft, proof) = trained.into_draft(&self.runtime)?;
+        tracing::info!(job = %self.lease.job.id, rows = proof.rows, worst = proof.worst, "proven in ONNX Runtime");
+        if !self.lease.job.force {
+            self.compare(&draft)?;
+        }
+        // The last word before anything is published: a lost lease stops here.
+        self.wait(self.pulse.beat_once(&self.store, &self.lease))?;
+        if !self.pulse.goes_on() {
+            return Err(End::Stopped);
+        }
+        self.put(draft)
+    }
+
+    fn prepare(&self) -> Result<Prepared, End> {
+        let job = &self.lease.job;
+        self.pulse.tell(job.checkpoint, json!({"phase": "reading"}));
+        let feedback = if reviews::wants_feedback(job) {
+            let languages = job.recipe["languages"].as_array();
+            let languages = languages.into_iter().flatten().filter_map(|l| l.as_str());
+            let filter = FeedbackFilter {
+                languages: languages.map(str::to_owned).collect(),
+                // Every attempt learns from the same rows.
+                until_ms: Some(job.created_ms),
+            };
+            self.wait(self.store.feedback(&filter))?
+        } else {
+            Vec::new()
+        };
+        let reviews = reviews::find(job, &self.settings.data, &feedback).map_err(End::hopeless)?;
+        let dataset = dataset::read(&reviews.recipe, &reviews.paths).map_err(End::hopeless)?;
+        let splits = dataset::split(&reviews.recipe.data, &dataset).map_err(End::hopeless)?;
+        Ok(Prepared::new(reviews.recipe, &dataset, &splits)?)
+    }
+
+    /// Where the last attempt was, else at the beginning: checkpoints that are damaged or of other data or another program
+    /// are of no use.
+    fn begin(&self, prepared: &Prepared) -> Result<(Checkpoints, Start), End> {
+        let dir = self.settings.checkpoints.join(self.lease.job.id.as_str());
+        let every = self.settings.checkpoint_every;
+        let checkpoints = Checkpoints::open(&dir, every, prepared.origin())?;
+        match checkpoints.latest(prepared.start()) {
+            Ok(start) => Ok((checkpoints, start)),
+            Err(error @ (CheckpointError::Foreign { .. } | CheckpointError::Damaged { .. })) => {
+                tracing::warn!(job = %self.lease.job.id, %error, "starting over");
+                checkpoints.remove()?;
+                let checkpoints = Checkpoints::open(&dir, every, prepared.origin())?;
+                Ok((checkpoints, Start::fresh(prepared.start())))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn compare(&self, draft: &Draft) -> Result<(), End> {
+        let name = &self.lease.job.name;
+        let registered = self.wait(self.store.active())?;
+        let version = match registered.iter().find(|active| active.name == *name) {
+            Some(active) => active.version.to_string().parse().ok(),
+            None => folder::active(&self.settings.models, name).unwrap_or(None),
+        };
+        let Some(version) = version else {
+            return Ok(());
+        };
+        let version: Version = version;
+        let dir = self.place(version);
+        // One that cannot be read is no reason to keep a good one back.
+        let Ok(active) = Manifest::read(&dir) else {
+            return Ok(());
+        };
+        match better::worse(&draft.metrics, &active) {
+            Some(reason) => Err(End::hopeless(reason)),
+            None => Ok(()),
+        }
+    }
+
+    fn put(&self, draft: Draft) -> Result<Publication, End> {
+        let models = &self.settings.models;
+        let name = &self.lease.job.name;
+        fs::create_dir_all(models).map_err(End::try_again)?;
+        let mut refused = None;
+        loop {
+            let taken = folder::versions(models, name).map_err(End::try_again)?;
+            let taken = taken
+                .last()
+                .map_or(0, |version| i64::from(version.number()));
+            let number = self.wait(self.store.reserve(&self.lease, taken, refused))?;
+            let version: Version = number.to_string().parse().map_err(End::try_again)?;
+            let dir = self.place(version);
+            if !dir.exists() {
+                bundle::write_version(models, draft.clone(), version).map_err(End::try_again)?;
+            } else if !self.is_ours(&dir, &draft) {
+                refused = Some(number);
+                continue;
+            }
+            let manifest = Manifest::read(&dir).map_err(End::try_again)?;
+            return Ok(Publication {
+                version: number,
+                digest: manifest.digest,
+                location: None,
+            });
+        }
+    }
+
+    /// Whether a bundle in the place of the reserved version is what an attempt before this one published: it is whole and
+    /// of the same recipe, seed and reviews, from which come the same weights.
+    fn is_ours(&self, dir: &Path, draft: &Draft) -> bool {
+        Bundle::load(dir).is_ok_and(|bundle| {
+            let manifest = bundle.manifest;
+            manifest.recipe == draft.recipe
+                && manifest.seed == draft.seed
+                && manifest.training.fingerprint == draft.training.fingerprint
+        })
+    }
+
+    fn place(&self, version: Version) -> PathBuf {
+        let model = self.settings.models.join(&self.lease.job.name);
+        model.join(version.to_string())
+    }
+
+    fn wait<T>(&self, store: impl Future<Output = Result<T, StoreError>>) -> Result<T, End> {
+        self.handle.block_on(store).map_err(End::from)
+    }
+}
+
+/// Tells the heartbeat how far the training is.
+struct Observer<'a> {
+    job: &'a Id,
+    pulse: &'a Pulse,
+    every: usize,
+    checkpoint: i64,
+    began: Instant,
+    /// The share of the work that was done before.
+    before: Option<f64>,
+}
+
+impl<'a> Observer<'a> {
+    fn new(attempt: &'a Attempt, start: &Start) -> Self {
+        let steps = match start.from {
+            Some(_) => start.state.stepper.adam.steps(),
+            None => 0,
+        };
+        for epoch in &start.state.history.epochs {
+            attempt.pulse.tell_epoch(epoch.epoch as i64, json!(epoch));
+        }
+        Self {
+            job: &attempt.lease.job.id,
+            pulse: &attempt.pulse,
+            every: attempt.settings.checkpoint_every.get(),
+            checkpoint: steps as i64,
+            began: Instant::now(),
+            before: None,
+        }
+    }
+
+    fn observe(&mut self, event: &Event<'_>) -> Control {
+        match event.happened {
+            Happened::Step(progress) => {
+                let steps = event.state.stepper.adam.steps();
+                // The one that is due at this step is written after this.
+                let written = (steps.saturating_sub(1) / self.every * self.every) as i64;
+                self.checkpoint = self.checkpoint.max(written);
+                let shown = self.shown(&progress);
+                self.pulse.tell(self.checkpoint, shown);
+            }
+            Happened::Epoch { epoch, epochs, .. } => {
+                tracing::info!(
+                    job = %self.job,
+                    epoch = epoch.epoch,
+                    epochs,
+                    loss = epoch.loss,
+                    accuracy = epoch.accuracy,
+                    val_loss = epoch.val_loss,
+                    val_accuracy = epoch.val_accuracy,
+                    "epoch finished"
+                );
+                self.pulse.tell_epoch(epoch.epoch as i64, json!(epoch));
+            }
+        }
+        match self.pulse.goes_on() {
+            true => Control::Continue,
+            false => Control::Stop,
+        }
+    }
+
+    fn shown(&mut self, p: &Progress) -> serde_json::Value {
+        let share = (p.epoch as f64 - 1.0 + p.step as f64 / p.steps as f64) / p.epochs as f64;
+        let before = *self.before.get_or_insert(share);
+        let done = share - before;
+        let left = self.began.elapsed().as_secs_f64() * (1.0 - share) / done;
+        json!({
+            "phase": "training",
+            "epoch": p.epoch, "epochs": p.epochs, "step": p.step, "steps": p.steps,
+            "loss": p.loss, "accuracy": p.accuracy,
+            "seconds_left": left.is_finite().then_some(left),
+        })
+    }
+}

@@ -1,0 +1,243 @@
+//! Training jobs over HTTP: asked for, followed, called off, and their models served.
+
+use serde_json::{Value, json};
+
+use crate::program::Room;
+use crate::server::Server;
+use crate::shop;
+use crate::small::ENGLISH;
+use crate::wire::{Answer, head};
+
+const TOKEN: &str = "token-zqxjkv-0123456789";
+const BEARER: &str = "Bearer token-zqxjkv-0123456789";
+
+/// A server with a database and an administrator.
+pub fn with_store(flags: &[&str]) -> Server {
+    let room = Room::of(&[ENGLISH]);
+    room.write("token", TOKEN);
+    let fixed = [
+        "--admin-token-file",
+        "token",
+        "--database",
+        "sqlite://data/sentiment.db",
+        "--poll",
+        "20ms",
+    ];
+    Server::of(room, &[&fixed[..], flags].concat())
+}
+
+/// As the administrator.
+pub fn admin(server: &Server, method: &str, path: &str, body: Option<&Value>) -> Answer {
+    let headers = [
+        ("authorization", BEARER),
+        ("content-type", "application/json"),
+    ];
+    let body = body.map(Value::to_string);
+    server.send(method, path, &headers, body.as_ref().map(String::as_bytes))
+}
+
+fn recipe(epochs: usize) -> Value {
+    let room = Room::new();
+    shop::write_recipe(&room, &format!("epochs = {epochs}"));
+    let mut recipe: sentiment::recipe::Recipe =
+        sentiment::recipe::Recipe::load(&room.path("shop.toml")).unwrap();
+    // English belongs to the model that is there.
+    recipe.default_for.clear();
+    serde_json::to_value(recipe).unwrap()
+}
+
+fn put_reviews(server: &Server) {
+    let reviews = shop::room_with_reviews();
+    let text = std::fs::read(reviews.path("shop.tsv")).unwrap();
+    server.room().write("data/shop.tsv", text);
+}
+
+/// The events of a job up to its end: names and data.
+fn events(server: &Server, id: &str) -> Vec<(String, Value)> {
+    let mut wire = server.wire();
+    let path = format!("/v1/training/jobs/{id}/events");
+    wire.write(head("GET", &path, &[("authorization", BEARER)]));
+    let answer = wire.answer("GET");
+    assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+    let mut found = Vec::new();
+    for block in answer.text().split("\n\n") {
+        let field = |name: &str| {
+            let mut lines = block.lines().filter_map(|line| line.strip_prefix(name));
+            lines.next().map(str::trim)
+        };
+        if let (Some(name), Some(data)) = (field("event:"), field("data:")) {
+            found.push((name.to_owned(), serde_json::from_str(data).unwrap()));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_job_is_trained_by_the_server_itself_and_its_model_served() {
+    let server = with_store(&["--with-worker", "--train-threads", "1"]);
+    put_reviews(&server);
+    let body = json!({"recipe": recipe(3), "data": ["shop.tsv"]});
+    let answer = admin(&server, "POST", "/v1/training/jobs", Some(&body));
+    assert_eq!(answer.status, 202, "{}", answer.shown());
+    let id = answer.json()["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/training/jobs/{id}");
+    assert_eq!(answer.header("location"), Some(path.as_str()));
+
+    let events = events(&server, &id);
+    let states: Vec<&Value> = events
+        .iter()
+        .filter(|(name, _)| name == "state")
+        .map(|(_, data)| &data["state"])
+        .collect();
+    assert_eq!(states.last(), Some(&&json!("succeeded")), "{events:?}");
+    let epochs = events.iter().filter(|(name, _)| name == "epoch").count();
+    assert_eq!(epochs, 3);
+
+    let job = admin(&server, "GET", &path, None).json();
+    assert_eq!(job["version"], "1");
+    assert_eq!(job["epochs"].as_array().unwrap().len(), 3);
+    let listed = admin(&server, "GET", "/v1/training/jobs?limit=1", None).json();
+    assert_eq!(listed["jobs"][0]["id"], id.as_str());
+
+    wait_for(|| {
+        let asked = json!({"text": "the box was great", "model": "shop"});
+        let answer = server.post(&asked);
+        answer.status == 200 && answer.json()["version"] == "1"
+    });
+    wait_for(|| {
+        let metrics = server.get("/metrics");
+        metrics
+            .text()
+            .contains(r#"sentiment_training_jobs{state="succeeded"} 1"#)
+            && metrics.text().contains("sentiment_store_up 1")
+    });
+    server.stopped();
+}
+
+/// Asks until it is so.
+pub fn wait_for(is_so: impl Fn() -> bool) {
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !is_so() {
+        assert!(std::time::Instant::now() < until, "it never came");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_request_is_said_before_a_job_is_made() {
+    let server = with_store(&[]);
+    let mut broken = recipe(1);
+    broken["fit"]["epochs"] = json!(0);
+    let mut typo = recipe(1);
+    typo["fit"]["epoch"] = json!(1);
+    for (body, part) in [
+        (json!({"data": ["a.tsv"]}), "recipe"),
+        (json!({"recipe": "none", "data": ["a.tsv"]}), "none"),
+        (json!({"recipe": "../token", "data": ["a.tsv"]}), "token"),
+        (json!({"recipe": broken, "data": ["a.tsv"]}), "epochs"),
+        (json!({"recipe": typo, "data": ["a.tsv"]}), "epoch"),
+        (json!({"recipe": recipe(1), "data": []}), "data"),
+        (
+            json!({"recipe": recipe(1), "data": ["/etc/passwd"]}),
+            "--data-dir",
+        ),
+        (
+            json!({"recipe": recipe(1), "data": ["../a.tsv"]}),
+            "--data-dir",
+        ),
+        (
+            json!({"recipe": recipe(1), "data": ["http://a/b.tsv"]}),
+            "--data-dir",
+        ),
+        (
+            json!({"recipe": recipe(1), "data": ["a.tsv", "b.tsv"]}),
+            "b.tsv",
+        ),
+        (json!({"recipe": recipe(1), "data": ["feedback"]}), "shop"),
+        (
+            json!({"recipe": recipe(1), "data": ["a.tsv"], "forse": true}),
+            "forse",
+        ),
+        (
+            json!({"recipe": recipe(1), "data": ["a.tsv"], "max_attempts": 0}),
+            "max_attempts",
+        ),
+    ] {
+        let answer = admin(&server, "POST", "/v1/training/jobs", Some(&body));
+        assert_eq!(answer.refusal(), (422, "invalid_request".into()), "{body}");
+        assert!(
+            answer.detail().contains(part),
+            "{part:?} in {}",
+            answer.detail()
+        );
+    }
+    let none = admin(&server, "GET", "/v1/training/jobs", None).json();
+    assert_eq!(none, json!({"jobs": []}));
+}
+
+#[test]
+fn a_key_that_comes_again_finds_its_job_and_a_cancelled_one_stays_so() {
+    let server = with_store(&[]);
+    let body = json!({"recipe": recipe(1), "data": ["shop.tsv"]});
+    let ask = |body: &Value| {
+        let headers = [
+            ("authorization", BEARER),
+            ("content-type", "application/json"),
+            ("idempotency-key", "k1"),
+        ];
+        let body = body.to_string();
+        server.send("POST", "/v1/training/jobs", &headers, Some(body.as_bytes()))
+    };
+    let first = ask(&body).json();
+    assert_eq!(ask(&body).json()["id"], first["id"]);
+    let other = json!({"recipe": recipe(2), "data": ["shop.tsv"]});
+    assert_eq!(ask(&other).refusal(), (409, "conflict".into()));
+
+    let path = format!("/v1/training/jobs/{}", first["id"].as_str().unwrap());
+    for _ in 0..2 {
+        let cancelled = admin(&server, "DELETE", &path, None);
+        assert_eq!(cancelled.status, 202);
+        assert_eq!(cancelled.json()["state"], "cancelled");
+    }
+    let nobody = format!("/v1/training/jobs/{}", "0".repeat(32));
+    for method in ["GET", "DELETE"] {
+        let answer = admin(&server, method, &nobody, None);
+        assert_eq!(answer.refusal(), (404, "not_found".into()));
+    }
+}
+
+#[test]
+fn jobs_are_for_administrators_and_need_a_database() {
+    let server = with_store(&[]);
+    let answer = server.get("/v1/training/jobs");
+    assert_eq!(answer.refusal(), (401, "unauthorized".into()));
+    let room = Room::of(&[ENGLISH]);
+    room.write("token", TOKEN);
+    let bare = Server::of(room, &["--admin-token-file", "token"]);
+    let answer = admin(&bare, "GET", "/v1/training/jobs", None);
+    assert_eq!(answer.refusal(), (503, "store_disabled".into()));
+}
+
+#[test]
+fn a_server_whose_database_is_down_starts_and_answers_texts() {
+    let room = Room::of(&[ENGLISH]);
+    room.write("token", TOKEN);
+    let flags = [
+        "--admin-token-file",
+        "token",
+        "--database",
+        "postgres://nobody@127.0.0.1:1/none",
+    ];
+    let server = Server::of(room, &flags);
+    assert_eq!(server.post(&json!({"text": "good"})).status, 200);
+    let answer = admin(&server, "GET", "/v1/training/jobs", None);
+    assert_eq!(answer.refusal(), (503, "store_disabled".into()));
+    wait_for(|| server.get("/readyz").json()["details"][0].is_string());
+    let ready = server.get("/readyz");
+    assert_eq!(ready.status, 200);
+    assert!(
+        server
+            .get("/metrics")
+            .text()
+            .contains("sentiment_store_up 0")
+    );
+}
