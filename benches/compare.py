@@ -1,8 +1,8 @@
-"""Times text encoding and training steps beside Keras, turn by turn in one run: make bench.
+"""Times text encoding beside Keras, turn by turn in one run: make bench.
 
     python benches/compare.py OUT [REVIEWS]
 
-OUT gets the made-up reviews and results/text.json and results/train.json. REVIEWS is a file of one text a line that is
+OUT gets the made-up reviews and results/text.json. REVIEWS is a file of one text a line that is
 timed as well, by words and by characters. Without Keras (another Python started this) only our own figures are shown.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-TEXT_ROUNDS, TRAIN_ROUNDS, TRAIN_STEPS = 5, 3, 10
+TEXT_ROUNDS = 5
 
 
 def ours(bench, *arguments):
@@ -80,52 +80,6 @@ def compare_text(path, level, keras):
     return result
 
 
-CASES = {"imdb": (10_000, 32, 350), "naver": (2_500, 16, 100)}
-
-
-def keras_steps(rows, units, maxlen):
-    import keras
-    import numpy
-    from keras import layers
-
-    model = keras.Sequential([
-        keras.Input((maxlen,), dtype="int64"), layers.Embedding(rows, units), layers.LSTM(64, return_sequences=True),
-        layers.LSTM(32), layers.Dense(1, activation="sigmoid"),
-    ])
-    model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
-    ids = numpy.random.default_rng(7).integers(1, rows, (32, maxlen))
-    labels = (numpy.arange(32) % 2).astype("float32").reshape(32, 1)
-    for _ in range(3):
-        model.train_on_batch(ids, labels)
-
-    def hundred_steps():
-        steps = [seconds(lambda: model.train_on_batch(ids, labels))[0] for _ in range(TRAIN_STEPS)]
-        return 100 * statistics.median(steps)
-
-    return hundred_steps
-
-
-def compare_train(keras):
-    print(f"\n{'100 steps of 32 rows':32}{'seconds':>12}{'Keras':>12}{'ratio':>8}")
-    results = []
-    for key, shape in CASES.items():
-        hundred_steps = keras_steps(*shape) if keras else None
-        rounds, theirs = [], []
-        for _ in range(TRAIN_ROUNDS):
-            rounds.append(float(ours("train", key)))
-            if keras:
-                theirs.append(hundred_steps())
-        result = {"network": key, "rows_units_maxlen": shape, "ours_s": statistics.median(rounds)}
-        line = f"{key:32}{result['ours_s']:12.2f}"
-        if theirs:
-            result |= {"keras_s": statistics.median(theirs)}
-            result["ratio"] = result["keras_s"] / result["ours_s"]
-            line += f"{result['keras_s']:12.2f}{result['ratio']:8.1f}"
-        print(line)
-        results.append(result)
-    return results
-
-
 def machine():
     model = platform.machine()
     if Path("/proc/cpuinfo").exists():
@@ -150,8 +104,6 @@ def main(out, reviews=None):
         files += [(Path(reviews), "word"), (Path(reviews), "char")]
     text = [compare_text(path, level, keras) for path, level in files]
     (out / "results" / "text.json").write_text(json.dumps({**about, "results": text}, indent=1) + "\n")
-    train = compare_train(keras)
-    (out / "results" / "train.json").write_text(json.dumps({**about, "results": train}, indent=1) + "\n")
 
 
 main(*sys.argv[1:])

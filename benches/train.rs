@@ -1,81 +1,204 @@
-//! Times optimiser steps on random full-length rows: `cargo bench --bench train`, or beside Keras by `make bench`.
+//! Times optimiser steps: `cargo bench --bench train`, or beside Keras and PyTorch by `make bench`.
 //!
-//! With `imdb` or `naver` it times that network with batches of 32 and prints the seconds for 100 steps alone.
+//! - `arrays NETWORK BATCH COUNT OUT [TEXTS]` writes batches of padded rows as 32-bit integers, `[COUNT, BATCH, T]`: random ids,
+//!   or texts (one a line) with batches drawn from length buckets.
+//! - `steps NETWORK BATCH ARRAYS THREADS` prints the seconds of 100 steps on them.
+//! - `shape ROWS UNITS HIDDEN T BATCH` prints the seconds of 100 steps of another size, on random rows and all threads.
+//! - `peak THREADS` prints the GFLOP/s of large matrix products.
+//! - Nothing, and it times both networks on random rows.
 
+use std::path::Path;
 use std::time::Instant;
 
 use rand::RngExt;
-use sentiment::recipe::{FitRecipe, LayerRecipe, Recurrent};
+use sentiment::recipe::{Activation, FitRecipe, LayerRecipe, Recurrent};
+use sentiment::text::{
+    Encoder, EncoderSpec, Level, Moment, PaddingSpec, Side, TextSpec, TokenizerSpec,
+};
+use sentiment::train::batches::Drawing;
 use sentiment::train::init::generator;
+use sentiment::train::kernel::{View, product};
 use sentiment::train::network::Network;
 use sentiment::train::step::{Stepper, Target};
 
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Embedding, two LSTM layers, a logit.
+#[derive(Clone, Copy)]
 struct Case {
-    key: &'static str,
-    name: &'static str,
     rows: usize,
     embedding: usize,
+    hidden: [usize; 2],
     maxlen: usize,
 }
 
-fn main() {
-    let cases = [
-        Case {
-            key: "imdb",
-            name: "imdb 10000x32, lstm 64, lstm 32, T=350",
-            rows: 10_000,
-            embedding: 32,
-            maxlen: 350,
-        },
-        Case {
-            key: "naver",
-            name: "naver 2500x16, lstm 64, lstm 32, T=100",
-            rows: 2_500,
-            embedding: 16,
-            maxlen: 100,
-        },
-    ];
-    let key = std::env::args().skip(1).find(|a| !a.starts_with("--"));
-    if let Some(case) = cases.iter().find(|case| Some(case.key) == key.as_deref()) {
-        println!("{}", time(case, 32));
-        return;
-    }
-    for case in cases {
-        for batch in [32, 128] {
-            let seconds = time(&case, batch);
-            println!(
-                "{}, batch {batch}: {:.2} s per 100 steps",
-                case.name, seconds
-            );
+const IMDB: Case = Case {
+    rows: 10_000,
+    embedding: 32,
+    hidden: [64, 32],
+    maxlen: 350,
+};
+const NAVER: Case = Case {
+    rows: 2_500,
+    embedding: 16,
+    hidden: [64, 32],
+    maxlen: 100,
+};
+
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| a != "--bench")
+        .collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["arrays", network, batch, count, out] => {
+            let case = case(network)?;
+            let ids = random(case, batch.parse::<usize>()? * count.parse::<usize>()?);
+            write(Path::new(out), &ids)
         }
+        ["arrays", network, batch, count, out, texts] => {
+            let texts = std::fs::read_to_string(texts)?;
+            let ids = encoded(case(network)?, &texts, (batch.parse()?, count.parse()?))?;
+            write(Path::new(out), &ids)
+        }
+        ["steps", network, batch, arrays, threads] => {
+            let case = case(network)?;
+            let bytes = std::fs::read(arrays)?;
+            let ids = bytes.as_chunks().0.iter();
+            let ids: Vec<i64> = ids.map(|id| i64::from(i32::from_le_bytes(*id))).collect();
+            let seconds = pool(threads.parse()?)?.install(|| time(case, &ids, batch.parse()))?;
+            println!("{seconds}");
+            Ok(())
+        }
+        ["shape", rows, units, hidden, maxlen, batch] => {
+            let hidden = hidden.parse()?;
+            let case = Case {
+                rows: rows.parse()?,
+                embedding: units.parse()?,
+                hidden: [hidden, hidden / 2],
+                maxlen: maxlen.parse()?,
+            };
+            let batch = batch.parse()?;
+            println!("{}", time(case, &random(case, 4 * batch), Ok(batch))?);
+            Ok(())
+        }
+        ["peak", threads] => {
+            println!("{}", peak(threads.parse()?)?);
+            Ok(())
+        }
+        [] => {
+            for (name, case) in [("imdb", IMDB), ("naver", NAVER)] {
+                for batch in [32, 128] {
+                    let seconds = time(case, &random(case, 8 * batch), Ok(batch))?;
+                    println!("{name}, batch {batch}: {seconds:.2} s per 100 steps");
+                }
+            }
+            Ok(())
+        }
+        _ => Err("arrays | steps | shape | peak: see the head of benches/train.rs".into()),
     }
 }
 
-/// Seconds for 100 steps, from the median of repeated single steps after a warm-up.
-fn time(case: &Case, batch: usize) -> f64 {
+fn case(name: &str) -> Result<Case, Failure> {
+    match name {
+        "imdb" => Ok(IMDB),
+        "naver" => Ok(NAVER),
+        other => Err(format!("no network {other:?}").into()),
+    }
+}
+
+fn pool(threads: usize) -> Result<rayon::ThreadPool, Failure> {
+    Ok(rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()?)
+}
+
+/// Rows without a pad.
+fn random(case: Case, rows: usize) -> Vec<i64> {
+    let mut noise = generator(7);
+    let id = || noise.random_range(1..case.rows as i64);
+    std::iter::repeat_with(id)
+        .take(rows * case.maxlen)
+        .collect()
+}
+
+/// Padded rows of texts, by words for the IMDB network and by characters for Naver's.
+fn encoded(case: Case, texts: &str, (batch, count): (usize, usize)) -> Result<Vec<i64>, Failure> {
+    let level = if case.maxlen == IMDB.maxlen {
+        Level::Word
+    } else {
+        Level::Char
+    };
+    let spec = EncoderSpec {
+        text: TextSpec::default(),
+        tokenizer: TokenizerSpec {
+            level,
+            num_words: Some(case.rows),
+            oov: Some("<OOV>".to_owned()),
+            ..TokenizerSpec::default()
+        },
+        padding: PaddingSpec {
+            maxlen: case.maxlen,
+            padding: Side::Pre,
+            truncating: Side::Pre,
+            value: 0,
+        },
+    };
+    let encoder = Encoder::fit(spec, texts.lines())?;
+    let rows: Vec<Vec<i64>> = texts
+        .lines()
+        .map(|text| {
+            let mut ids = Vec::new();
+            encoder.encode(text, Moment::Train, &mut ids);
+            ids
+        })
+        .collect();
+    let lengths: Vec<usize> = rows.iter().map(Vec::len).collect();
+    let drawing = Drawing {
+        batch_size: batch,
+        bucket: true,
+        seed: 7,
+    };
+    let batches = drawing.epoch(0, &lengths).into_iter();
+    let whole: Vec<_> = batches.filter(|b| b.len() == batch).take(count).collect();
+    if whole.len() < count {
+        return Err(format!("{count} batches of {batch} need more texts").into());
+    }
+    let mut ids = Vec::new();
+    for row in whole.into_iter().flatten() {
+        encoder.pad(&rows[row], case.maxlen, &mut ids);
+    }
+    Ok(ids)
+}
+
+fn write(path: &Path, ids: &[i64]) -> Result<(), Failure> {
+    let bytes: Vec<u8> = ids
+        .iter()
+        .flat_map(|id| (*id as i32).to_le_bytes())
+        .collect();
+    Ok(std::fs::write(path, bytes)?)
+}
+
+/// Seconds for 100 steps, from the median of three passes over the batches after one that warms up.
+fn time(
+    case: Case,
+    ids: &[i64],
+    batch: Result<usize, std::num::ParseIntError>,
+) -> Result<f64, Failure> {
     let layers = [
         LayerRecipe::Embedding {
             units: case.embedding,
             mask_zero: false,
         },
-        LayerRecipe::Lstm(Recurrent::new(64, true)),
-        LayerRecipe::Lstm(Recurrent::new(32, false)),
+        LayerRecipe::Lstm(Recurrent::new(case.hidden[0], true)),
+        LayerRecipe::Lstm(Recurrent::new(case.hidden[1], false)),
         LayerRecipe::Dense {
             units: 1,
-            activation: sentiment::recipe::Activation::Sigmoid,
+            activation: Activation::Sigmoid,
         },
     ];
-    let mut noise = generator(7);
-    let rows: Vec<Vec<i64>> = (0..batch)
-        .map(|_| {
-            (0..case.maxlen)
-                .map(|_| noise.random_range(1..case.rows as i64))
-                .collect()
-        })
-        .collect();
+    let rows = ids.chunks_exact(case.maxlen).enumerate();
     let targets: Vec<Target<'_>> = rows
-        .iter()
-        .enumerate()
         .map(|(at, ids)| Target {
             ids,
             label: f64::from(at as u32 % 2),
@@ -84,14 +207,42 @@ fn time(case: &Case, batch: usize) -> f64 {
         .collect();
     let network = Network::<f32>::build(&layers, case.rows, case.maxlen, 1);
     let mut stepper = Stepper::new(network, &FitRecipe::default());
-    let mut seconds: Vec<f64> = (0..25)
+    let batches: Vec<_> = targets.chunks_exact(batch?).collect();
+    let mut pass = || {
+        let start = Instant::now();
+        for batch in &batches {
+            stepper.step(batch, 1e-3);
+        }
+        100.0 * start.elapsed().as_secs_f64() / batches.len() as f64
+    };
+    pass();
+    let mut passes = [pass(), pass(), pass()];
+    passes.sort_by(f64::total_cmp);
+    Ok(passes[1])
+}
+
+/// GFLOP/s of products of 768 x 768 matrices, one on each thread.
+fn peak(threads: usize) -> Result<f64, Failure> {
+    const SIZE: usize = 768;
+    const TIMES: usize = 24;
+    let a = vec![0.5f32; SIZE * SIZE];
+    let work = || {
+        let mut out = vec![0.0f32; SIZE * SIZE];
+        let view = || View::new(&a, SIZE, SIZE);
+        (0..TIMES).for_each(|_| product(&mut out, view(), view(), false));
+    };
+    let mut rates: Vec<f64> = (0..5)
         .map(|_| {
             let start = Instant::now();
-            stepper.step(&targets, 1e-3);
-            start.elapsed().as_secs_f64()
+            std::thread::scope(|scope| {
+                (0..threads).for_each(|_| {
+                    scope.spawn(work);
+                });
+            });
+            let operations = 2.0 * SIZE.pow(3) as f64 * (TIMES * threads) as f64;
+            operations / start.elapsed().as_secs_f64() / 1e9
         })
-        .skip(5)
         .collect();
-    seconds.sort_by(f64::total_cmp);
-    100.0 * seconds[seconds.len() / 2]
+    rates.sort_by(f64::total_cmp);
+    Ok(rates[2])
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Times what this repository does beside what Keras does, on the machine at hand. REVIEWS=FILE, one text a line, is timed
-# as well. Everything it makes lies in .bench/ and .keras/.
+# as well; REVIEWS_IMDB and REVIEWS_NAVER are trained on instead of made-up ones. Everything it makes lies in .bench/ and .keras/.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,3 +11,7 @@ if ! python=$(scripts/keras-env.sh); then
     python=python3
 fi
 "$python" benches/compare.py .bench ${REVIEWS:+"$REVIEWS"}
+keras=
+[[ $python == python3 ]] || keras=$python
+torch=$(scripts/torch-env.sh) || echo "SKIPPED: PyTorch's figures, for the reason above"
+KERAS=$keras TORCH=$torch python3 benches/train.py .bench "${REVIEWS_IMDB:-.bench/english.txt}" "${REVIEWS_NAVER:-.bench/korean.txt}"

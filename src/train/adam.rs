@@ -15,6 +15,9 @@ pub struct Adam<R> {
     clip: Clip,
     steps: i32,
     moments: Vec<(Vec<R>, Vec<R>)>,
+    /// Sums of squares of the step's gradients, and those of one gradient's chunks.
+    squares: Vec<f64>,
+    parts: Vec<f64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +56,8 @@ impl<R: Real> Adam<R> {
             clip,
             steps: 0,
             moments: Vec::new(),
+            squares: Vec::new(),
+            parts: Vec::new(),
         }
     }
 
@@ -76,15 +81,18 @@ impl<R: Real> Adam<R> {
     pub fn step<'a>(
         &mut self,
         weights: impl Iterator<Item = &'a mut ArrayD<R>>,
-        gradients: &[&[R]],
+        gradients: impl Iterator<Item = &'a [R]> + Clone,
         learning_rate: f64,
     ) -> f64 {
         self.steps += 1;
-        let squares: Vec<f64> = gradients.iter().map(|g| sum_of_squares(g)).collect();
-        let global = squares.iter().sum::<f64>().sqrt();
+        let parts = &mut self.parts;
+        self.squares.clear();
+        self.squares
+            .extend(gradients.clone().map(|g| sum_of_squares(g, parts)));
+        let global = self.squares.iter().sum::<f64>().sqrt();
         let correction =
             (1.0 - self.beta_2.powi(self.steps)).sqrt() / (1.0 - self.beta_1.powi(self.steps));
-        for (at, weight) in weights.enumerate() {
+        for (at, (weight, gradient)) in weights.zip(gradients).enumerate() {
             let weight = weight
                 .as_slice_mut()
                 .expect("weights are in standard layout");
@@ -94,7 +102,7 @@ impl<R: Real> Adam<R> {
             }
             let (scale, limit) = match self.clip {
                 Clip::Nothing => (1.0, f64::INFINITY),
-                Clip::Norm(norm) => (norm / squares[at].sqrt().max(norm), f64::INFINITY),
+                Clip::Norm(norm) => (norm / self.squares[at].sqrt().max(norm), f64::INFINITY),
                 Clip::GlobalNorm(norm) => (norm / global.max(norm), f64::INFINITY),
                 Clip::Value(value) => (1.0, value),
             };
@@ -111,7 +119,7 @@ impl<R: Real> Adam<R> {
                 .par_chunks_mut(CHUNK)
                 .zip(first.par_chunks_mut(CHUNK))
                 .zip(second.par_chunks_mut(CHUNK))
-                .zip(gradients[at].par_chunks(CHUNK))
+                .zip(gradient.par_chunks(CHUNK))
                 .for_each(|(((w, m), v), g)| rule.update(w, m, v, g));
         }
         global
@@ -143,25 +151,21 @@ impl<R: Real> Rule<R> {
 }
 
 /// In double precision and in fixed chunks, so that it is the same for any number of threads.
-fn sum_of_squares<R: Real>(values: &[R]) -> f64 {
-    let parts: Vec<f64> = values
-        .par_chunks(CHUNK)
-        .map(|chunk| {
-            let mut sums = [0.0f64; 16];
-            let mut lines = chunk.chunks_exact(16);
-            for line in &mut lines {
-                for (sum, value) in sums.iter_mut().zip(line) {
-                    let value = value.to_f64();
-                    *sum += value * value;
-                }
+fn sum_of_squares<R: Real>(values: &[R], parts: &mut Vec<f64>) -> f64 {
+    parts.clear();
+    parts.resize(values.len().div_ceil(CHUNK), 0.0);
+    let chunks = values.par_chunks(CHUNK).zip(parts.par_iter_mut());
+    chunks.for_each(|(chunk, part)| {
+        let mut sums = [0.0f64; 16];
+        let (lines, rest) = chunk.as_chunks::<16>();
+        for line in lines {
+            for (sum, value) in sums.iter_mut().zip(line) {
+                let value = value.to_f64();
+                *sum += value * value;
             }
-            let rest: f64 = lines
-                .remainder()
-                .iter()
-                .map(|x| x.to_f64() * x.to_f64())
-                .sum();
-            sums.iter().sum::<f64>() + rest
-        })
-        .collect();
+        }
+        let rest: f64 = rest.iter().map(|x| x.to_f64() * x.to_f64()).sum();
+        *part = sums.iter().sum::<f64>() + rest;
+    });
     parts.iter().sum()
 }

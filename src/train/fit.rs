@@ -147,12 +147,11 @@ pub fn fit(
         let shown: Vec<usize> = parts.iter().map(ExactSizeIterator::len).collect();
         let batches = drawing.epoch(epoch, &shown);
         let steps = batches.len();
+        let mut targets = Vec::with_capacity(recipe.batch_size);
         for (at, batch) in batches.iter().enumerate().skip(state.step) {
             let learning_rate = rate(recipe, (epoch - 1) * steps + at, recipe.epochs * steps);
-            let targets: Vec<Target<'_>> = batch
-                .iter()
-                .map(|&row| target(&train[row], &parts[row]))
-                .collect();
+            targets.clear();
+            targets.extend(batch.iter().map(|&row| target(&train[row], &parts[row])));
             let outcome = state.stepper.step(&targets, learning_rate);
             if !(outcome.loss.is_finite() && outcome.gradient_norm.is_finite()) {
                 let loss = if outcome.loss.is_finite() {

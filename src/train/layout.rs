@@ -5,6 +5,7 @@
 //! token its steps are the shard's one run of pads, which is the last of the positions of a step, and rows are sorted by
 //! where they begin. In both cases the step before of place `r` is place `min(r, running - 1)` of the step before.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 
 /// Positions that a layer takes through all of its products together, so that they stay in the cache.
@@ -28,47 +29,47 @@ pub struct Layout {
     /// The most positions of a chunk.
     pub longest_chunk: usize,
     starts: Vec<usize>,
+    /// Pads at the front of each row of the caller's list.
+    pads: Vec<usize>,
 }
 
 impl Layout {
-    /// Lays `rows` out anew, keeping the buffers. With `shares_pads`, where all rows must have one length, the id 0 at
-    /// the front of rows is laid out once for all of them.
-    pub fn set<'a>(
-        &mut self,
-        rows: impl ExactSizeIterator<Item = &'a [i64]> + Clone,
-        shares_pads: bool,
-    ) {
-        let rows: Vec<&[i64]> = rows.collect();
+    /// Lays `count` rows out anew, keeping the buffers. With `shares_pads`, where all rows must have one length, the id 0
+    /// at the front of rows is laid out once for all of them.
+    pub fn set<'a>(&mut self, count: usize, row: impl Fn(usize) -> &'a [i64], shares_pads: bool) {
         let pads = |row: &[i64]| match shares_pads {
             true => row.iter().take_while(|id| **id == 0).count(),
             false => 0,
         };
+        self.pads.clear();
+        self.pads.extend((0..count).map(|at| pads(row(at))));
         self.order.clear();
-        self.order.extend(0..rows.len());
+        self.order.extend(0..count);
+        // By their place too, so that rows alike stay in order without the buffer of a stable sort.
         self.order
-            .sort_by_cached_key(|&row| (std::cmp::Reverse(rows[row].len()), pads(rows[row])));
+            .sort_unstable_by_key(|&at| (Reverse(row(at).len()), self.pads[at], at));
         self.lengths.clear();
         self.lengths
-            .extend(self.order.iter().map(|&row| rows[row].len()));
+            .extend(self.order.iter().map(|&at| row(at).len()));
         self.starts.clear();
         self.starts
-            .extend(self.order.iter().map(|&row| pads(rows[row])));
+            .extend(self.order.iter().map(|&at| self.pads[at]));
         self.running.clear();
         self.offsets.clear();
         self.ids.clear();
         let steps = self.lengths.first().copied().unwrap_or(0);
-        let (mut started, mut ended) = (0, rows.len());
+        let (mut started, mut ended) = (0, count);
         for step in 0..steps {
             while ended > 0 && self.lengths[ended - 1] <= step {
                 ended -= 1;
             }
-            while started < rows.len() && self.starts[started] <= step {
+            while started < count && self.starts[started] <= step {
                 started += 1;
             }
             let own = started.min(ended);
             self.offsets.push(self.ids.len());
             self.ids
-                .extend(self.order[..own].iter().map(|&row| rows[row][step]));
+                .extend(self.order[..own].iter().map(|&at| row(at)[step]));
             if started < ended {
                 self.ids.push(0);
             }
@@ -135,7 +136,7 @@ mod tests {
 
     fn laid_out(rows: &[&[i64]], shares_pads: bool) -> Layout {
         let mut layout = Layout::default();
-        layout.set(rows.iter().copied(), shares_pads);
+        layout.set(rows.len(), |at| rows[at], shares_pads);
         layout
     }
 

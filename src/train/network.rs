@@ -125,8 +125,9 @@ impl<R: Real> Network<R> {
         let tasks: Vec<Vec<(usize, R)>> = order
             .par_chunks(ROWS_PER_TASK)
             .map_init(Workspace::default, |workspace, chunk| {
-                let rows = chunk.iter().map(|&row| rows[row]);
-                workspace.layout.set(rows, operations.shares_pads(false));
+                let row = |at: usize| rows[chunk[at]];
+                let shares_pads = operations.shares_pads(false);
+                workspace.layout.set(chunk.len(), row, shares_pads);
                 self.forward(&operations, workspace, None);
                 let logits = workspace.outputs.last().expect("a network has layers");
                 workspace

@@ -2,6 +2,8 @@
 //!
 //! Shards hold [`SHARD_ROWS`] rows whatever the number of threads, so the sums are the same for any of them.
 
+use std::cmp::Reverse;
+
 use ndarray::ArrayD;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -45,6 +47,8 @@ pub struct Stepper<R> {
     pub adam: Adam<R>,
     operations: Operations<R>,
     seed: u64,
+    /// A batch's rows, longest first.
+    order: Vec<usize>,
     shards: Vec<Shard<R>>,
     embedding: EmbeddingGradient<R>,
 }
@@ -78,6 +82,7 @@ impl<R: Real> Stepper<R> {
             adam: Adam::new(fit),
             operations,
             seed: fit.seed,
+            order: Vec::new(),
             shards: Vec::new(),
             embedding,
         }
@@ -85,24 +90,30 @@ impl<R: Real> Stepper<R> {
 
     /// Computes the gradients of one batch, on the current rayon pool.
     pub fn gradients(&mut self, batch: &[Target<'_>]) -> (f64, usize) {
-        let mut sorted: Vec<Target<'_>> = batch.to_vec();
-        sorted.sort_by_key(|target| std::cmp::Reverse(target.ids.len()));
+        self.order.clear();
+        self.order.extend(0..batch.len());
+        // By their place too, so that rows alike stay in order without the buffer of a stable sort.
+        self.order
+            .sort_unstable_by_key(|&at| (Reverse(batch[at].ids.len()), at));
         let count = batch.len().div_ceil(SHARD_ROWS);
         if self.shards.len() < count {
             self.shards.resize_with(count, Shard::default);
         }
-        let (network, operations) = (&self.network, &self.operations);
-        let (seed, step, rows) = (self.seed, self.adam.steps() as u64, batch.len());
+        let (network, operations, order) = (&self.network, &self.operations, &self.order);
+        let (seed, step) = (self.seed, self.adam.steps() as u64);
         self.shards[..count]
             .par_iter_mut()
             .enumerate()
             .for_each(|(at, shard)| {
-                // Every count-th of the sorted rows, so that shards are alike in length.
-                let targets: Vec<Target<'_>> =
-                    sorted.iter().skip(at).step_by(count).copied().collect();
+                let part = Part {
+                    batch,
+                    order,
+                    at,
+                    count,
+                };
                 let mut noise = ChaCha8Rng::seed_from_u64(seed ^ 0x6472_6f70_6f75_7421);
                 noise.set_stream(step * 4096 + at as u64);
-                shard.run(network, operations, &targets, rows, &mut noise);
+                shard.run(network, operations, part, &mut noise);
             });
         self.reduce(count);
         let shards = &self.shards[..count];
@@ -115,7 +126,7 @@ impl<R: Real> Stepper<R> {
     /// One step on one batch.
     pub fn step(&mut self, batch: &[Target<'_>], learning_rate: f64) -> Outcome {
         let (loss, correct) = self.gradients(batch);
-        let gradients: Vec<&[R]> = all_gradients(
+        let gradients = all_gradients(
             &self.embedding.values,
             &self.shards[0].workspace.weight_gradients,
         );
@@ -124,7 +135,7 @@ impl<R: Real> Stepper<R> {
             .layers
             .iter_mut()
             .flat_map(|layer| &mut layer.weights);
-        let gradient_norm = self.adam.step(weights, &gradients, learning_rate);
+        let gradient_norm = self.adam.step(weights, gradients, learning_rate);
         Outcome {
             loss,
             correct,
@@ -189,12 +200,12 @@ impl<R: Real> Shard<R> {
         &mut self,
         network: &Network<R>,
         operations: &Operations<R>,
-        targets: &[Target<'_>],
-        batch_rows: usize,
+        part: Part<'_>,
         noise: &mut ChaCha8Rng,
     ) {
         self.workspace.layout.set(
-            targets.iter().map(|target| target.ids),
+            part.rows(),
+            |rank| part.target(rank).ids,
             operations.shares_pads(true),
         );
         network.forward(operations, &mut self.workspace, Some(noise));
@@ -202,8 +213,8 @@ impl<R: Real> Shard<R> {
         (self.loss, self.correct) = (0.0, 0);
         self.by_logit.clear();
         for (&at, logit) in self.workspace.layout.order.iter().zip(logits) {
-            let (target, logit) = (&targets[at], logit.to_f64());
-            let share = target.weight / batch_rows as f64;
+            let (target, logit) = (part.target(at), logit.to_f64());
+            let share = target.weight / part.batch.len() as f64;
             self.loss += share * cross_entropy(logit, target.label);
             self.correct += usize::from((logit > 0.0) == (target.label > 0.5));
             let error = crate::sentiment::sigmoid(logit) - target.label;
@@ -213,10 +224,30 @@ impl<R: Real> Shard<R> {
     }
 }
 
-fn all_gradients<'a, R>(embedding: &'a [R], above: &'a [Vec<Vec<R>>]) -> Vec<&'a [R]> {
-    std::iter::once(embedding)
-        .chain(above.iter().flatten().map(Vec::as_slice))
-        .collect()
+/// A shard's rows: every count-th of a batch's sorted ones, so that shards are alike in length.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    batch: &'a [Target<'a>],
+    order: &'a [usize],
+    at: usize,
+    count: usize,
+}
+
+impl<'a> Part<'a> {
+    fn rows(self) -> usize {
+        (self.order.len() - self.at).div_ceil(self.count)
+    }
+
+    fn target(self, rank: usize) -> &'a Target<'a> {
+        &self.batch[self.order[self.at + rank * self.count]]
+    }
+}
+
+fn all_gradients<'a, R>(
+    embedding: &'a [R],
+    above: &'a [Vec<Vec<R>>],
+) -> impl Iterator<Item = &'a [R]> + Clone {
+    std::iter::once(embedding).chain(above.iter().flatten().map(Vec::as_slice))
 }
 
 /// Binary cross-entropy from the logit, without overflow; infinite or NaN where the logit is.

@@ -1,0 +1,119 @@
+//! A training step takes nothing from the allocator once its buffers have grown.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use sentiment::recipe::{Activation, FitRecipe, LayerRecipe, Merge, Recurrent};
+use sentiment::train::network::Network;
+use sentiment::train::step::{Stepper, Target};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the allocator's contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the allocator's contract.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the allocator's contract.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Rows of uneven length, some with pads in front.
+fn rows(padded: bool) -> Vec<Vec<i64>> {
+    let row = |at: i64| -> Vec<i64> {
+        let length = if padded { 12 } else { 1 + at % 12 };
+        let pads = if padded { at % 9 } else { 0 };
+        let id = |step: i64| (1 + (at * 5 + step * 3) % 29) * i64::from(step >= pads);
+        (0..length).map(id).collect()
+    };
+    (0..40).map(row).collect()
+}
+
+fn embedding(mask_zero: bool) -> LayerRecipe {
+    LayerRecipe::Embedding {
+        units: 8,
+        mask_zero,
+    }
+}
+
+const LOGIT: LayerRecipe = LayerRecipe::Dense {
+    units: 1,
+    activation: Activation::Sigmoid,
+};
+
+#[test]
+fn a_step_allocates_nothing_after_the_first() {
+    let dropped = Recurrent {
+        dropout: 0.2,
+        recurrent_dropout: 0.2,
+        ..Recurrent::new(6, true)
+    };
+    let both_ways = Recurrent {
+        bidirectional: Some(Merge::Concat),
+        ..Recurrent::new(6, true)
+    };
+    let masked = vec![
+        embedding(true),
+        LayerRecipe::SpatialDropout { rate: 0.1 },
+        LayerRecipe::Lstm(dropped),
+        LayerRecipe::Gru(both_ways),
+        LayerRecipe::GlobalMaxAveragePooling {},
+        LayerRecipe::Dropout { rate: 0.2 },
+        LOGIT,
+    ];
+    let unmasked = vec![
+        embedding(false),
+        LayerRecipe::Lstm(Recurrent::new(20, true)),
+        LayerRecipe::SimpleRnn(Recurrent::new(6, false)),
+        LOGIT,
+    ];
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(2)
+        .build()
+        .unwrap();
+    for (layers, padded) in [(masked, false), (unmasked, true)] {
+        let rows = rows(padded);
+        let targets: Vec<Target<'_>> = rows
+            .iter()
+            .enumerate()
+            .map(|(at, ids)| Target {
+                ids,
+                label: f64::from(at as u32 % 2),
+                weight: 1.0,
+            })
+            .collect();
+        let fit = FitRecipe {
+            global_clipnorm: Some(1.0),
+            ..FitRecipe::default()
+        };
+        let mut stepper = Stepper::new(Network::<f32>::build(&layers, 30, 12, 1), &fit);
+        let counts: Vec<usize> = pool.install(|| {
+            let mut counts = Vec::with_capacity(6);
+            for _ in 0..6 {
+                let before = ALLOCATIONS.load(Ordering::Relaxed);
+                stepper.step(&targets, 1e-3);
+                counts.push(ALLOCATIONS.load(Ordering::Relaxed) - before);
+            }
+            counts
+        });
+        assert!(counts[0] > 0, "nothing was counted");
+        assert_eq!(counts[1..], [0; 5], "{counts:?}");
+    }
+}
