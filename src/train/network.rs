@@ -212,6 +212,10 @@ impl<R: Real> Network<R> {
             spare,
         } = workspace;
         weight_gradients.resize_with(self.layers.len(), Vec::new);
+        // They change places at every layer: so each is in the same place at every step, and grows only once.
+        if operations.layers.len() % 2 == 1 {
+            std::mem::swap(gradient, spare);
+        }
         gradient.clear();
         gradient.extend_from_slice(by_logit);
         for (at, operation) in operations.layers.iter().enumerate().rev() {
