@@ -14,6 +14,14 @@ impl Hdf5 {
     /// # Errors
     /// It is not HDF5, or damaged.
     pub fn open(bytes: Vec<u8>) -> Result<Self, String> {
+        if let Some(end) = end_of_file(&bytes)
+            && end > bytes.len() as u64
+        {
+            return Err(format!(
+                "it is cut short: {} of {end} bytes are there",
+                bytes.len()
+            ));
+        }
         File::from_bytes(bytes)
             .map(Self)
             .map_err(|error| format!("not HDF5: {error}"))
@@ -77,6 +85,20 @@ impl Hdf5 {
         };
         read().map_err(|error| format!("{group}: {error}"))
     }
+}
+
+/// Where the superblock says that the file ends; none where it is in another place than Keras's libraries put it.
+fn end_of_file(bytes: &[u8]) -> Option<u64> {
+    const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
+    let after = bytes.strip_prefix(SIGNATURE)?;
+    // Addresses of eight bytes; counted from the signature's end.
+    let at = match after.first()? {
+        0 if after.get(5) == Some(&8) => 32,
+        2 | 3 if after.get(1) == Some(&8) => 20,
+        _ => return None,
+    };
+    let end = after.get(at..)?.first_chunk()?;
+    Some(u64::from_le_bytes(*end))
 }
 
 fn list(value: &AttrValue) -> Vec<String> {

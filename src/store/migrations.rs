@@ -40,10 +40,14 @@ pub(super) async fn run(pool: &AnyPool, dialect: Dialect) -> Result<(), StoreErr
     let mut migrator = Migrator::with_migrations(MIGRATIONS.map(migration).to_vec());
     // What a newer program has added is no reason to stop.
     migrator.set_ignore_missing(true);
+    // A database that is away is no reason to try again at once.
+    drop(pool.acquire().await?);
     // SQLite knows no lock for this: of two processes one fails, and finds it done when it looks again.
-    for _ in 1..TURNS {
-        if migrator.run(pool).await.is_ok() {
-            return Ok(());
+    if dialect == Dialect::Sqlite {
+        for _ in 1..TURNS {
+            if migrator.run(pool).await.is_ok() {
+                return Ok(());
+            }
         }
     }
     migrator.run(pool).await?;

@@ -110,10 +110,14 @@ impl Store {
     /// # Errors
     /// The database is not there, or a migration fails.
     pub async fn ready(&self) -> Result<(), StoreError> {
-        self.migrated
-            .get_or_try_init(|| self.migrate())
-            .await
-            .copied()
+        // One tries at a time; who waits for that one waits no longer than for a connection.
+        tokio::time::timeout(
+            PATIENCE * 2,
+            self.migrated.get_or_try_init(|| self.migrate()),
+        )
+        .await
+        .map_err(|_| sqlx::Error::PoolTimedOut)?
+        .copied()
     }
 
     /// Whether it answers now.
