@@ -4,7 +4,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use sentiment::recipe::{Activation, FitRecipe, LayerRecipe, Merge, Recurrent};
+use sentiment::recipe::{Activation, Embedding, FitRecipe, LayerRecipe, Merge, Recurrent};
 use sentiment::train::network::Network;
 use sentiment::train::step::{Stepper, Target};
 
@@ -50,10 +50,7 @@ fn rows(padded: bool) -> Vec<Vec<i64>> {
 }
 
 fn embedding(mask_zero: bool) -> LayerRecipe {
-    LayerRecipe::Embedding {
-        units: 8,
-        mask_zero,
-    }
+    LayerRecipe::Embedding(Embedding::new(8, mask_zero))
 }
 
 const LOGIT: LayerRecipe = LayerRecipe::Dense {
@@ -81,6 +78,14 @@ fn a_step_allocates_nothing_after_the_first() {
         LayerRecipe::Dropout { rate: 0.2 },
         LOGIT,
     ];
+    let frozen = vec![
+        LayerRecipe::Embedding(Embedding {
+            trainable: false,
+            ..Embedding::new(8, true)
+        }),
+        LayerRecipe::Lstm(Recurrent::new(6, false)),
+        LOGIT,
+    ];
     let unmasked = vec![
         embedding(false),
         LayerRecipe::Lstm(Recurrent::new(20, true)),
@@ -91,7 +96,7 @@ fn a_step_allocates_nothing_after_the_first() {
         .num_threads(1)
         .build()
         .unwrap();
-    for (layers, padded) in [(masked, false), (unmasked, true)] {
+    for (layers, padded) in [(masked, false), (frozen, false), (unmasked, true)] {
         let rows = rows(padded);
         let targets: Vec<Target<'_>> = rows
             .iter()

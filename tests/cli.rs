@@ -452,10 +452,12 @@ fn models_are_listed_shown_and_activated() {
     let output = room.run(&["models", "show", "english"], b"");
     let shown = String::from_utf8(output.stdout).unwrap();
     for part in [
-        "Model: \"english\", version 2",
+        "Model: \"english\"\n",
+        "version      2",
         "embedding (Embedding)",
         "(None, 8, 1)",
-        "Total params: 13",
+        "Total params: 13 (52.00 Byte)\n",
+        "Non-trainable params: 0 (0.00 Byte)\n",
         "temperature  2.0000",
     ] {
         assert!(shown.contains(part), "{shown}");

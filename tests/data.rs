@@ -51,6 +51,91 @@ fn reviews_are_described_as_the_course_looks_at_them() {
     assert!(picture.contains("4 texts by their length in words"));
 }
 
+/// Thirty reviews of either label, and a recipe that splits them.
+fn room_with_splits() -> Room {
+    let room = Room::new();
+    let row = |at: usize| format!("{}\treview {at}\n", 1 + 4 * (at % 2));
+    room.write("reviews.tsv", (0..60).map(row).collect::<String>());
+    room.write(
+        "recipe.toml",
+        "name = \"split\"\nlanguages = [\"en\"]\n[[data.source]]\nname = \"reviews\"\nlabel_above = 3\n[data]\n\
+         validation = { split = \"tail\", fraction = 0.25 }\ntest = { split = \"random\", fraction = 0.2, seed = 1 }\n\
+         [tokenizer]\n[padding]\nmaxlen = 4\n[[layers]]\nkind = \"embedding\"\nunits = 2\n[[layers]]\nkind = \"flatten\"\n\
+         [[layers]]\nkind = \"dense\"\nunits = 1\nactivation = \"sigmoid\"\n[fit]\n",
+    );
+    room
+}
+
+#[test]
+fn splits_are_written_out_as_the_course_makes_them() {
+    let room = room_with_splits();
+    let split = |args: &[&str]| -> Vec<Vec<String>> {
+        let args = [&["data", "split", "reviews.tsv", "--out", "out"], args].concat();
+        let printed = said(&room, &args, "");
+        let rows = ["train", "validation", "test"].map(|name| {
+            let Ok(text) = std::fs::read_to_string(room.path(&format!("out/{name}.jsonl"))) else {
+                return Vec::new();
+            };
+            let lines: Vec<serde_json::Value> = program::lines(text.as_bytes());
+            assert!(printed.contains(&format!("{name}.jsonl: {} reviews", lines.len())));
+            let text = |line: &serde_json::Value| {
+                let number = line["text"]
+                    .as_str()
+                    .unwrap()
+                    .split(' ')
+                    .next_back()
+                    .unwrap();
+                let label = ["negative", "positive"][number.parse::<usize>().unwrap() % 2];
+                assert_eq!(line["label"], label);
+                line["text"].as_str().unwrap().to_owned()
+            };
+            lines.iter().map(text).collect()
+        });
+        std::fs::remove_dir_all(room.path("out")).unwrap();
+        let mut all: Vec<&String> = rows.iter().flatten().collect();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), 60);
+        rows.to_vec()
+    };
+    let random = ["--split", "random", "--label-above", "3"];
+    let drawn = split(&random);
+    assert_eq!((drawn[0].len(), drawn[2].len()), (48, 12));
+    assert_eq!(drawn, split(&random));
+    assert_ne!(drawn, split(&[&random[..], &["--seed", "7"]].concat()));
+    let tail = split(&["--split", "tail", "--label-above", "3"]);
+    let last: Vec<String> = (48..60).map(|at| format!("review {at}")).collect();
+    assert_eq!(tail[2], last);
+    let by_recipe = split(&["--recipe", "recipe.toml"]);
+    let sizes: Vec<usize> = by_recipe.iter().map(Vec::len).collect();
+    assert_eq!(sizes, [36, 12, 12]);
+}
+
+#[test]
+fn what_was_split_is_read_again_and_what_cannot_be_split_is_refused() {
+    let room = room_with_splits();
+    let args = [
+        "data",
+        "split",
+        "reviews.tsv",
+        "--label-above",
+        "3",
+        "--out",
+        "out",
+    ];
+    said(&room, &args, "");
+    let described = said(&room, &["data", "describe", "out/train.jsonl"], "");
+    assert!(described.contains("rows        48\n"), "{described}");
+    for (flags, words) in [
+        (&["--fraction", "1.5"][..], "--fraction"),
+        (&["--recipe", "recipe.toml", "--seed", "3"], "--seed"),
+    ] {
+        let output = room.run(&[&args[..3], flags, &["--out", "out"]].concat(), b"");
+        let said = stderr(&output);
+        assert!(!output.status.success() && said.contains(words), "{said}");
+    }
+}
+
 #[test]
 fn texts_are_encoded_as_the_model_reads_them() {
     let room = Room::new();

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use sentiment::recipe::Recipe;
+use sentiment::recipe::{DataRecipe, Recipe, Split, SplitKind};
 use sentiment::sentiment::Label::{self, Negative, Positive};
 use sentiment::train::dataset::{
     self, Columns, DataArg, Dataset, Format, Reading, Row, Rows, describe, override_columns, split,
@@ -297,7 +297,7 @@ fn two_sources(dir: &Path, dedupe: bool) -> Dataset {
             path: shopping,
         },
     ];
-    dataset::read(&recipe, &inputs).unwrap()
+    dataset::read(&recipe.data, &inputs).unwrap()
 }
 
 #[test]
@@ -383,6 +383,35 @@ fn test_is_split_off_before_validation_and_nothing_is_lost() {
     assert_ne!(all, (0..1000).collect::<Vec<_>>());
     all.sort_unstable();
     assert_eq!(all, (0..1000).collect::<Vec<_>>());
+}
+
+/// `tests/reference/split_sizes.py` asked Keras and scikit-learn.
+#[test]
+fn splits_have_the_sizes_that_keras_and_scikit_learn_give_them() {
+    let sizes = include_str!("fixtures/rows/split_sizes.json");
+    let sizes: Vec<(usize, f64, usize, usize)> = serde_json::from_str(sizes).unwrap();
+    assert!(sizes.len() > 100);
+    for (rows, fraction, tail, random) in sizes {
+        let labels: Vec<Label> = [Positive, Negative]
+            .into_iter()
+            .cycle()
+            .take(rows)
+            .collect();
+        let data = of_labels(&labels);
+        for (kind, expected) in [(SplitKind::Tail, tail), (SplitKind::Random, random)] {
+            let recipe = DataRecipe {
+                test: Some(Split {
+                    split: kind,
+                    fraction,
+                    seed: 42,
+                }),
+                ..DataRecipe::default()
+            };
+            let found = split(&recipe, &data).unwrap();
+            assert_eq!(found.test.len(), expected, "{fraction} of {rows}");
+            assert_eq!(found.train.len(), rows - expected);
+        }
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use ndarray::ArrayD;
 use sentiment::bundle::Trim;
 use sentiment::engine::session::{Device, Runtime, Session, SessionOptions};
-use sentiment::recipe::{Activation, LayerRecipe, Merge, Recurrent};
+use sentiment::recipe::{Activation, Embedding, LayerRecipe, Merge, Recurrent};
 use sentiment::text::{PaddingSpec, Side};
 use sentiment::train::export::{ProofError, export, prove};
 use sentiment::train::network::{Layer, Network};
@@ -30,7 +30,7 @@ impl Noise {
 }
 
 fn embedding(units: usize, mask_zero: bool) -> LayerRecipe {
-    LayerRecipe::Embedding { units, mask_zero }
+    LayerRecipe::Embedding(Embedding::new(units, mask_zero))
 }
 
 fn lstm(units: usize, return_sequences: bool) -> LayerRecipe {
@@ -57,22 +57,37 @@ fn network(layers: &[LayerRecipe], maxlen: usize, seed: u64) -> Network<f32> {
                     (directions(r, features, 4, &[4 * r.units]), r.features())
                 }
                 LayerRecipe::Gru(ref r) => {
-                    (directions(r, features, 3, &[2, 3 * r.units]), r.features())
+                    let bias = match r.reset_after {
+                        Some(false) => vec![3 * r.units],
+                        _ => vec![2, 3 * r.units],
+                    };
+                    (directions(r, features, 3, &bias), r.features())
                 }
                 LayerRecipe::SimpleRnn(ref r) => {
                     (directions(r, features, 1, &[r.units]), r.features())
                 }
-                LayerRecipe::Embedding { units, .. } => (vec![vec![features, units]], units),
+                LayerRecipe::Embedding(Embedding { units, .. }) => {
+                    (vec![vec![features, units]], units)
+                }
                 LayerRecipe::Dense { units, .. } => {
                     (vec![vec![features, units], vec![units]], units)
                 }
                 LayerRecipe::Flatten {} => (vec![], features * maxlen),
                 LayerRecipe::GlobalMaxAveragePooling {} => (vec![], 2 * features),
+                LayerRecipe::AttentionPooling { units } => (
+                    vec![vec![features, units], vec![units], vec![units, 1]],
+                    features,
+                ),
                 _ => (vec![], features),
             };
             features = outputs;
             // The inner layers are contractive; the top one spreads the answers again.
-            let scale = if at > inner { 6.0 } else { 1.5 };
+            let scale = match recipe.recurrent().map(Recurrent::arithmetic) {
+                // What is not squashed must not grow from step to step.
+                Some((Activation::Relu | Activation::Linear, ..)) => 1.2,
+                _ if at > inner => 6.0,
+                _ => 1.5,
+            };
             let weights = shapes
                 .into_iter()
                 .map(|shape| ArrayD::from_shape_fn(shape, |_| scale * noise.next() as f32))
@@ -98,38 +113,75 @@ fn directions(r: &Recurrent, features: usize, gates: usize, bias: &[usize]) -> V
 }
 
 /// The state and what else is carried, from the inputs' and the state's products with all gates.
-type Step = fn(&[ArrayD<f32>], [Vec<f64>; 2], &mut [f64], &mut [f64]);
+type Step = fn(&[ArrayD<f32>], &Recurrent, [Vec<f64>; 2], [&mut [f64]; 2]);
 
 fn logistic(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-fn lstm_step(w: &[ArrayD<f32>], [x, h]: [Vec<f64>; 2], state: &mut [f64], cell: &mut [f64]) {
+fn activated(activation: Activation, x: f64) -> f64 {
+    match activation {
+        Activation::Linear => x,
+        Activation::Sigmoid => logistic(x),
+        Activation::Relu => x.max(0.0),
+        Activation::Tanh => x.tanh(),
+        Activation::HardSigmoid => (x / 5.0 + 0.5).clamp(0.0, 1.0),
+        Activation::HardSigmoid3 => (x / 6.0 + 0.5).clamp(0.0, 1.0),
+    }
+}
+
+fn lstm_step(
+    w: &[ArrayD<f32>],
+    r: &Recurrent,
+    [x, h]: [Vec<f64>; 2],
+    [state, cell]: [&mut [f64]; 2],
+) {
     let units = state.len();
+    let squash = |x| activated(r.activation.unwrap_or(Activation::Tanh), x);
+    let gate = |x| activated(r.recurrent_activation.unwrap_or(Activation::Sigmoid), x);
     let z = |g: usize| x[g] + h[g] + f64::from(w[2][[g]]);
     for u in 0..units {
-        let (i, f) = (logistic(z(u)), logistic(z(units + u)));
-        let (g, o) = (z(2 * units + u).tanh(), logistic(z(3 * units + u)));
+        let (i, f) = (gate(z(u)), gate(z(units + u)));
+        let (g, o) = (squash(z(2 * units + u)), gate(z(3 * units + u)));
         cell[u] = f * cell[u] + i * g;
-        state[u] = o * cell[u].tanh();
+        state[u] = o * squash(cell[u]);
     }
 }
 
-fn gru_step(w: &[ArrayD<f32>], [x, h]: [Vec<f64>; 2], state: &mut [f64], _: &mut [f64]) {
+fn gru_step(w: &[ArrayD<f32>], r: &Recurrent, [x, h]: [Vec<f64>; 2], [state, _]: [&mut [f64]; 2]) {
     let units = state.len();
-    let outer = |g: usize| x[g] + f64::from(w[2][[0, g]]);
-    let inner = |g: usize| h[g] + f64::from(w[2][[1, g]]);
+    let squash = |x| activated(r.activation.unwrap_or(Activation::Tanh), x);
+    let gate = |x| activated(r.recurrent_activation.unwrap_or(Activation::Sigmoid), x);
+    let after = r.reset_after.unwrap_or(true);
+    let outer = |g: usize| x[g] + f64::from(if after { w[2][[0, g]] } else { w[2][[g]] });
+    let inner = |g: usize| h[g] + if after { f64::from(w[2][[1, g]]) } else { 0.0 };
+    let resets: Vec<f64> = (units..2 * units)
+        .map(|g| gate(outer(g) + inner(g)))
+        .collect();
+    let old = state.to_vec();
     for (u, state) in state.iter_mut().enumerate() {
-        let z = logistic(outer(u) + inner(u));
-        let r = logistic(outer(units + u) + inner(units + u));
-        let new = (outer(2 * units + u) + r * inner(2 * units + u)).tanh();
-        *state = z * *state + (1.0 - z) * new;
+        let z = gate(outer(u) + inner(u));
+        let c = 2 * units + u;
+        let from_state = if after {
+            resets[u] * inner(c)
+        } else {
+            let left = old.iter().zip(&resets).enumerate();
+            left.map(|(i, (h, r))| h * r * f64::from(w[1][[i, c]]))
+                .sum()
+        };
+        *state = z * *state + (1.0 - z) * squash(outer(c) + from_state);
     }
 }
 
-fn simple_rnn_step(w: &[ArrayD<f32>], [x, h]: [Vec<f64>; 2], state: &mut [f64], _: &mut [f64]) {
+fn simple_rnn_step(
+    w: &[ArrayD<f32>],
+    r: &Recurrent,
+    [x, h]: [Vec<f64>; 2],
+    [state, _]: [&mut [f64]; 2],
+) {
+    let squash = |x| activated(r.activation.unwrap_or(Activation::Tanh), x);
     for (u, state) in state.iter_mut().enumerate() {
-        *state = (x[u] + h[u] + f64::from(w[2][[u]])).tanh();
+        *state = squash(x[u] + h[u] + f64::from(w[2][[u]]));
     }
 }
 
@@ -155,18 +207,21 @@ fn one_direction(
     let mut all = Vec::new();
     for x in steps {
         let products = [product(&w[0], x), product(&w[1], &state)];
-        step(w, products, &mut state, &mut cell);
+        step(w, r, products, [&mut state, &mut cell]);
         all.push(state.clone());
     }
     if r.return_sequences { all } else { vec![state] }
 }
 
 fn recurrent(w: &[ArrayD<f32>], r: &Recurrent, steps: &[Vec<f64>], step: Step) -> Vec<Vec<f64>> {
+    let turned: Vec<Vec<f64>> = steps.iter().rev().cloned().collect();
+    if r.go_backwards {
+        return one_direction(w, r, &turned, step);
+    }
     let ahead = one_direction(&w[..3], r, steps, step);
     let Some(merge) = r.bidirectional else {
         return ahead;
     };
-    let turned: Vec<Vec<f64>> = steps.iter().rev().cloned().collect();
     let mut back = one_direction(&w[3..], r, &turned, step);
     back.reverse();
     let merged = ahead.into_iter().zip(back).map(|(ahead, back)| {
@@ -189,7 +244,7 @@ fn reference(network: &Network<f32>, row: &[i64]) -> f64 {
     for (place, layer) in network.layers.iter().enumerate() {
         let w = &layer.weights;
         steps = match layer.recipe {
-            LayerRecipe::Embedding { units, .. } => steps
+            LayerRecipe::Embedding(Embedding { units, .. }) => steps
                 .iter()
                 .map(|id| {
                     (0..units)
@@ -210,10 +265,7 @@ fn reference(network: &Network<f32>, row: &[i64]) -> f64 {
                             let sum = sum + at(&w[1], &[u]);
                             match activation {
                                 _ if place == last => sum,
-                                Activation::Linear => sum,
-                                Activation::Sigmoid => logistic(sum),
-                                Activation::Relu => sum.max(0.0),
-                                Activation::Tanh => sum.tanh(),
+                                _ => activated(activation, sum),
                             }
                         })
                         .collect()
@@ -226,6 +278,7 @@ fn reference(network: &Network<f32>, row: &[i64]) -> f64 {
             LayerRecipe::GlobalMaxAveragePooling {} => {
                 vec![[largest(&steps), mean(&steps)].concat()]
             }
+            LayerRecipe::AttentionPooling { units } => vec![attended(w, units, &steps)],
         };
     }
     steps[0][0]
@@ -240,6 +293,28 @@ fn largest(steps: &[Vec<f64>]) -> Vec<f64> {
 fn mean(steps: &[Vec<f64>]) -> Vec<f64> {
     (0..steps[0].len())
         .map(|f| steps.iter().map(|s| s[f]).sum::<f64>() / steps.len() as f64)
+        .collect()
+}
+
+/// The steps' mean by the softmax of what each says to the query.
+fn attended(w: &[ArrayD<f32>], units: usize, steps: &[Vec<f64>]) -> Vec<f64> {
+    let score = |step: &Vec<f64>| -> f64 {
+        let said = |u: usize| {
+            let products = step.iter().enumerate();
+            let sum: f64 = products.map(|(i, x)| x * f64::from(w[0][[i, u]])).sum();
+            (sum + f64::from(w[1][[u]])).tanh()
+        };
+        (0..units).map(|u| said(u) * f64::from(w[2][[u, 0]])).sum()
+    };
+    let weights: Vec<f64> = steps.iter().map(|step| score(step).exp()).collect();
+    let total: f64 = weights.iter().sum();
+    (0..steps[0].len())
+        .map(|f| {
+            let weighted = steps.iter().zip(&weights);
+            weighted
+                .map(|(step, weight)| step[f] * weight / total)
+                .sum()
+        })
         .collect()
 }
 
@@ -328,6 +403,7 @@ fn trainer_logits(network: &Network<f32>, trim: Trim, side: Side, rows: &[Vec<i6
 /// Every kind of network over an embedding.
 fn stacks(mask_zero: bool) -> Vec<Vec<LayerRecipe>> {
     let pools = [
+        LayerRecipe::AttentionPooling { units: 5 },
         LayerRecipe::GlobalMaxPooling {},
         LayerRecipe::GlobalAveragePooling {},
         LayerRecipe::GlobalMaxAveragePooling {},
@@ -424,6 +500,86 @@ fn networks_that_read_from_both_ends_see_whole_rows_unless_they_are_masked() {
                 for side in [Side::Pre, Side::Post] {
                     assert_eq!(proven(&layers, MAXLEN, side), trim);
                 }
+            }
+        }
+    }
+}
+
+/// Every kind with activations of its own, two layers deep.
+fn unusual() -> Vec<[LayerRecipe; 2]> {
+    use Activation::{HardSigmoid, HardSigmoid3, Linear, Relu, Sigmoid, Tanh};
+    let mut found = Vec::new();
+    for (activation, gates) in [
+        (Relu, HardSigmoid),
+        (Sigmoid, HardSigmoid3),
+        (Tanh, HardSigmoid),
+        (Linear, Sigmoid),
+    ] {
+        let recurrent = |units, return_sequences, reset_after| Recurrent {
+            activation: Some(activation),
+            recurrent_activation: Some(gates),
+            reset_after,
+            ..Recurrent::new(units, return_sequences)
+        };
+        let simple = |units, return_sequences| {
+            LayerRecipe::SimpleRnn(Recurrent {
+                recurrent_activation: None,
+                ..recurrent(units, return_sequences, None)
+            })
+        };
+        let lstm = |units, sequences| LayerRecipe::Lstm(recurrent(units, sequences, None));
+        let gru = |units, sequences, reset| LayerRecipe::Gru(recurrent(units, sequences, reset));
+        found.push([lstm(4, true), lstm(3, false)]);
+        found.push([gru(4, true, Some(false)), gru(3, false, Some(false))]);
+        found.push([gru(4, true, None), simple(3, false)]);
+    }
+    let before = Recurrent {
+        reset_after: Some(false),
+        ..Recurrent::new(5, true)
+    };
+    found.push([LayerRecipe::Gru(before), lstm(4, false)]);
+    found
+}
+
+#[test]
+fn other_activations_and_a_gru_that_resets_first_are_written_as_they_are() {
+    for layers in unusual() {
+        for (mask_zero, trim) in [(false, Trim::Table), (true, Trim::Masked)] {
+            let stack = [&[embedding(4, mask_zero)][..], &layers].concat();
+            assert_eq!(proven(&stack, MAXLEN, Side::Pre), trim);
+        }
+        let both = layers.map(|layer| {
+            let both = |recurrent: Recurrent| Recurrent {
+                bidirectional: Some(Merge::Concat),
+                ..recurrent
+            };
+            match layer {
+                LayerRecipe::Lstm(recurrent) => LayerRecipe::Lstm(both(recurrent)),
+                LayerRecipe::Gru(recurrent) => LayerRecipe::Gru(both(recurrent)),
+                LayerRecipe::SimpleRnn(recurrent) => LayerRecipe::SimpleRnn(both(recurrent)),
+                layer => layer,
+            }
+        });
+        let stack = [&[embedding(4, true)][..], &both].concat();
+        assert_eq!(proven(&stack, MAXLEN, Side::Pre), Trim::Masked);
+    }
+}
+
+#[test]
+fn layers_that_read_rows_from_their_end_see_whole_rows_unless_they_are_masked() {
+    for kind in [LayerRecipe::Lstm, LayerRecipe::Gru, LayerRecipe::SimpleRnn] {
+        let backwards = Recurrent {
+            go_backwards: true,
+            ..Recurrent::new(4, false)
+        };
+        for (mask_zero, trim) in [(false, Trim::None), (true, Trim::Masked)] {
+            let layers = [
+                embedding(4, mask_zero),
+                kind(Recurrent::new(3, true)),
+                kind(backwards.clone()),
+            ];
+            for side in [Side::Pre, Side::Post] {
+                assert_eq!(proven(&layers, MAXLEN, side), trim);
             }
         }
     }

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use program::{Room, stderr};
+use sentiment::bundle::digest;
 use serde_json::Value;
 
 fn exports(model: &str) -> String {
@@ -49,6 +50,15 @@ fn an_imported_model_answers_texts_as_keras_did() {
         "wrote models/chars/1",
     ] {
         assert!(said.contains(words), "{said:?} lacks {words:?}");
+    }
+    let shown = room.run(&["models", "show", "chars"], b"");
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let file = fs::read(format!("{model}/model_keras2.h5")).unwrap();
+    for words in [
+        "imported     model_keras2.h5 of Keras 2.15.0",
+        &*digest::sha256(&file),
+    ] {
+        assert!(shown.contains(words), "{shown:?} lacks {words:?}");
     }
     let predictions = fs::read(format!("{model}/predictions.json")).unwrap();
     let predictions: Value = serde_json::from_slice(&predictions).unwrap();

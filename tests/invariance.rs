@@ -93,7 +93,10 @@ fn a_texts_scores_do_not_depend_on_its_company() {
     let last = "[[layers]]\nkind = \"lstm\"\nunits = 8\n";
     let gru = "[[layers]]\nkind = \"gru\"\nunits = 8\n";
     let both = "[[layers]]\nkind = \"lstm\"\nunits = 8\nbidirectional = \"concat\"\n";
+    let attention = "[[layers]]\nkind = \"attention_pooling\"\nunits = 6\n";
     let cases = [
+        (format!("{embedding}{lstm}{attention}"), "", Trim::Table),
+        (format!("{masked}{lstm}{attention}"), "", Trim::Masked),
         (format!("{embedding}{lstm}{last}"), "", Trim::Table),
         (format!("{embedding}{gru}"), "", Trim::Table),
         (format!("{masked}{lstm}{last}"), "", Trim::Masked),

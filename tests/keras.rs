@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use ndarray::ArrayD;
 use sentiment::bundle::Trim;
 use sentiment::engine::session::{Device, Runtime, Session, SessionOptions};
-use sentiment::recipe::{Activation, LayerRecipe, Merge, Recurrent};
+use sentiment::recipe::{Activation, Embedding, LayerRecipe, Merge, Recurrent};
 use sentiment::sentiment::sigmoid;
 use sentiment::text::{
     Encoder, EncoderSpec, Level, Moment, PaddingSpec, Side, TextSpec, TokenizerSpec,
@@ -63,10 +63,7 @@ fn network(model: &str, layers: &[LayerRecipe], (rows, maxlen): (usize, usize)) 
 fn lstms(embedding: usize) -> Vec<LayerRecipe> {
     let lstm = |units, return_sequences| LayerRecipe::Lstm(Recurrent::new(units, return_sequences));
     vec![
-        LayerRecipe::Embedding {
-            units: embedding,
-            mask_zero: false,
-        },
+        LayerRecipe::Embedding(Embedding::new(embedding, false)),
         lstm(64, true),
         lstm(32, false),
         top(),
@@ -143,10 +140,7 @@ fn witnessed(model: &str, layers: &[LayerRecipe], rows: usize) -> Trim {
 #[test]
 fn embedding_flatten_dense_answers_as_keras_does() {
     let layers = [
-        LayerRecipe::Embedding {
-            units: 32,
-            mask_zero: false,
-        },
+        LayerRecipe::Embedding(Embedding::new(32, false)),
         LayerRecipe::Flatten {},
         top(),
     ];
@@ -171,10 +165,7 @@ fn stacked_simple_rnns_answer_as_keras_does() {
         ..Recurrent::new(32, true)
     };
     let layers = [
-        LayerRecipe::Embedding {
-            units: 32,
-            mask_zero: false,
-        },
+        LayerRecipe::Embedding(Embedding::new(32, false)),
         LayerRecipe::SimpleRnn(dropping),
         LayerRecipe::SimpleRnn(Recurrent::new(32, false)),
         top(),
@@ -185,10 +176,7 @@ fn stacked_simple_rnns_answer_as_keras_does() {
 #[test]
 fn stacked_character_grus_answer_as_keras_does() {
     let layers = [
-        LayerRecipe::Embedding {
-            units: 16,
-            mask_zero: false,
-        },
+        LayerRecipe::Embedding(Embedding::new(16, false)),
         LayerRecipe::Gru(Recurrent::new(64, true)),
         LayerRecipe::Gru(Recurrent::new(32, false)),
         top(),
@@ -205,10 +193,7 @@ fn character_lstms_in_both_directions_answer_as_keras_does() {
         })
     };
     let layers = [
-        LayerRecipe::Embedding {
-            units: 16,
-            mask_zero: false,
-        },
+        LayerRecipe::Embedding(Embedding::new(16, false)),
         both(64, true),
         both(32, false),
         top(),

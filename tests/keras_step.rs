@@ -59,13 +59,7 @@ impl Case {
     }
 
     fn batch(&self) -> Vec<Target<'_>> {
-        let masked = matches!(
-            self.layers[0],
-            LayerRecipe::Embedding {
-                mask_zero: true,
-                ..
-            }
-        );
+        let masked = self.layers[0].embedding().is_some_and(|e| e.mask_zero);
         let rows = if masked { &self.texts } else { &self.ids };
         let labels = self.targets.iter().zip(&self.sample_weights);
         rows.iter()

@@ -75,6 +75,17 @@ pub struct LayerSummary {
     pub output_shape: Vec<Option<usize>>,
     /// Weights.
     pub parameters: u64,
+    /// Whether training changed them.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub trainable: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 /// What a model learned from.
@@ -83,7 +94,7 @@ pub struct LayerSummary {
 pub struct TrainingRecord {
     /// The files or folders.
     pub sources: Vec<SourceRecord>,
-    /// One digest over all of them.
+    /// One digest over all of them and the vectors that the embedding began with.
     pub fingerprint: String,
     /// Rows learned from.
     pub train_rows: u64,
@@ -97,6 +108,40 @@ pub struct TrainingRecord {
     pub best_epoch: u32,
     /// Wall-clock time of the training.
     pub seconds: f64,
+    /// The vectors that the embedding began with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pretrained: Option<PretrainedRecord>,
+    /// The file that the model was imported from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<ImportRecord>,
+}
+
+/// Word vectors that an embedding began with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PretrainedRecord {
+    /// The file, as the recipe names it.
+    pub file: String,
+    /// Tokens of the vocabulary.
+    pub words: u64,
+    /// Those of them that the file has a vector for.
+    pub found: u64,
+    /// Found of all, 0 to 1.
+    pub share: f64,
+    /// The SHA-256 of the ids and vectors that were found.
+    pub fingerprint: String,
+}
+
+/// A model of another program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportRecord {
+    /// The name of the file, without its folder.
+    pub file: String,
+    /// The SHA-256 of the file.
+    pub sha256: String,
+    /// Who wrote it.
+    pub producer: String,
 }
 
 /// One source of reviews.

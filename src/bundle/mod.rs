@@ -17,8 +17,8 @@ mod write;
 pub use error::BundleError;
 pub use load::Bundle;
 pub use manifest::{
-    Confusion, LayerSummary, Manifest, Measured, Metrics, SourceRecord, SplitMetrics,
-    TrainingRecord,
+    Confusion, ImportRecord, LayerSummary, Manifest, Measured, Metrics, PretrainedRecord,
+    SourceRecord, SplitMetrics, TrainingRecord,
 };
 pub use trim::Trim;
 pub use version::Version;

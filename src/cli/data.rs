@@ -1,5 +1,7 @@
 //! `sentiment data`: a look at reviews before anything is trained on them.
 
+mod split;
+
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
@@ -30,6 +32,8 @@ enum Action {
     Describe(DescribeArgs),
     /// Tokens, ids and the padded row of each text, as JSON lines; or a matrix of counts.
     Encode(EncodeArgs),
+    /// Write the rows that a training learns from, and those that it does not, as JSON lines.
+    Split(split::SplitArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -103,6 +107,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     match &args.action {
         Action::Describe(args) => describe(args),
         Action::Encode(args) => encode(args),
+        Action::Split(args) => split::run(args),
     }
 }
 

@@ -13,12 +13,14 @@ mod open;
 mod output;
 mod predict;
 mod progress;
+mod summary;
 mod sweep;
 mod train;
 mod vectors;
 mod worker;
 
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -89,6 +91,11 @@ pub fn main() -> ExitCode {
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
     }
+}
+
+/// Where the files lie that a recipe names.
+fn folder_of(recipe: &Path) -> &Path {
+    recipe.parent().unwrap_or(Path::new(""))
 }
 
 fn reader_gone(error: &anyhow::Error) -> bool {

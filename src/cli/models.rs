@@ -7,8 +7,9 @@ use anyhow::Context as _;
 use clap::Subcommand;
 
 use super::Usage;
+use super::summary::Summary;
 use super::vectors::{Asked, write_similar};
-use crate::bundle::{self, Bundle, LayerSummary, Manifest, SplitMetrics, folder};
+use crate::bundle::{self, Bundle, Manifest, SplitMetrics, folder};
 use crate::config::Database;
 use crate::import::word_vectors;
 use crate::recipe::valid_name;
@@ -175,19 +176,12 @@ fn accuracy(manifest: &Manifest) -> String {
 fn show(models: &Path, model: &str, out: &mut impl Write) -> anyhow::Result<()> {
     let dir = folder::resolve(models, model)?;
     let manifest = Manifest::read(&dir)?;
-    writeln!(
-        out,
-        "Model: \"{}\", version {}",
-        manifest.name, manifest.version
-    )?;
-    write_summary(out, &manifest.layers)?;
-    let bytes = manifest.parameters * 4;
-    writeln!(
-        out,
-        "Total params: {} ({:.2} MB)\n",
-        grouped(manifest.parameters),
-        bytes as f64 / (1024.0 * 1024.0)
-    )?;
+    let summary = Summary {
+        name: &manifest.name,
+        layers: &manifest.layers,
+    };
+    write!(out, "{summary}")?;
+    writeln!(out, "version      {}", manifest.version)?;
     writeln!(out, "languages    {}", manifest.languages.join(", "))?;
     if !manifest.default_for.is_empty() {
         writeln!(out, "default for  {}", manifest.default_for.join(", "))?;
@@ -215,6 +209,19 @@ fn show(models: &Path, model: &str, out: &mut impl Write) -> anyhow::Result<()> 
             grouped(source.negative)
         )?;
     }
+    if let Some(read) = &training.pretrained {
+        writeln!(
+            out,
+            "vectors      {}: {} of {} words",
+            read.file,
+            grouped(read.found),
+            grouped(read.words)
+        )?;
+    }
+    if let Some(file) = &training.imported {
+        writeln!(out, "imported     {} of {}", file.file, file.producer)?;
+        writeln!(out, "             SHA-256 {}", file.sha256)?;
+    }
     writeln!(
         out,
         "training     {} rows, {} of {} epochs, {:.0} s",
@@ -235,42 +242,6 @@ fn show(models: &Path, model: &str, out: &mut impl Write) -> anyhow::Result<()> 
         writeln!(out, "\n{}", card.trim())?;
     }
     Ok(())
-}
-
-/// As Keras's `summary()` draws it.
-fn write_summary(out: &mut impl Write, layers: &[LayerSummary]) -> io::Result<()> {
-    let cells: Vec<[String; 3]> = layers
-        .iter()
-        .map(|layer| {
-            let shape: Vec<String> = layer
-                .output_shape
-                .iter()
-                .map(|size| size.map_or("None".to_owned(), |size| size.to_string()))
-                .collect();
-            [
-                format!("{} ({})", layer.name, layer.kind),
-                format!("({})", shape.join(", ")),
-                grouped(layer.parameters),
-            ]
-        })
-        .collect();
-    let width = |column: usize, least: usize| {
-        let widths = cells.iter().map(|row| row[column].chars().count());
-        widths.max().unwrap_or(0).max(least)
-    };
-    let (name, shape, count) = (width(0, 28), width(1, 25), width(2, 10));
-    let line = |rule: &str| rule.repeat(name + shape + count + 5);
-    writeln!(out, "{}", line("_"))?;
-    writeln!(
-        out,
-        " {:name$}  {:shape$}  {:count$}",
-        "Layer (type)", "Output Shape", "Param #"
-    )?;
-    writeln!(out, "{}", line("="))?;
-    for [layer, output, parameters] in &cells {
-        writeln!(out, " {layer:name$}  {output:shape$}  {parameters:count$}")?;
-    }
-    writeln!(out, "{}", line("="))
 }
 
 fn write_metrics(out: &mut impl Write, name: &str, split: &SplitMetrics) -> io::Result<()> {

@@ -3,18 +3,19 @@
 use std::collections::HashSet;
 use std::io::Write as _;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Progress, Usage};
 use crate::config::usable_cpus;
-use crate::recipe::Recipe;
+use crate::recipe::{LayerRecipe, Recipe};
 use crate::train::dataset::{self, DataArg};
 use crate::train::origin::{Origin, fingerprint};
+use crate::train::run::Reviews;
 use crate::train::sweep::{
-    Axes, Grid, Jobs, News, Outcome, Planned, Record, Reviews, Run, Settings, Table, apply,
-    in_words, loss_in_words, plot, search,
+    Axes, Grid, Jobs, News, Outcome, Planned, Record, Run, Settings, Table, apply, in_words,
+    loss_in_words, plot, search,
 };
 
 /// Train many variants of a recipe and find the one with the lowest validation loss.
@@ -83,7 +84,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         }
     })?;
 
-    let dataset = dataset::read(&recipe, &args.data)?;
+    let dataset = dataset::read(&recipe.data, &args.data)?;
     let splits = dataset::split(&recipe.data, &dataset)?;
     let fingerprints = dataset.sources.iter().map(|source| &*source.fingerprint);
     let origin = Origin::new(&recipe, fingerprint(fingerprints));
@@ -114,6 +115,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let reviews = Reviews {
         dataset: &dataset,
         splits: &splits,
+        folder: super::folder_of(&args.recipe),
     };
     let tell = |news: News| -> anyhow::Result<()> {
         match news {
@@ -140,7 +142,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     record.put("runs.svg", &plot(&record.runs))?;
     let table = Table::new(&record.runs);
     let best = match table.best() {
-        Some(best) => Some(record.put("best.toml", &best_recipe(&recipe, best)?)?),
+        Some(best) => {
+            let best = best_recipe(&recipe, best, super::folder_of(&args.recipe))?;
+            Some(record.put("best.toml", &best)?)
+        }
         None => None,
     };
     // Only now, since a reader of the table may go away.
@@ -193,8 +198,15 @@ fn run_line(run: &Run) -> String {
     }
 }
 
-fn best_recipe(recipe: &Recipe, best: &Run) -> anyhow::Result<String> {
-    let recipe = apply(recipe, &best.settings)?;
+/// With vectors where they are, however the recipe next to them names them.
+fn best_recipe(recipe: &Recipe, best: &Run, folder: &Path) -> anyhow::Result<String> {
+    let mut recipe = apply(recipe, &best.settings)?;
+    if let Some(LayerRecipe::Embedding(embedding)) = recipe.layers.first_mut()
+        && let Some(file) = &mut embedding.pretrained
+    {
+        let path = std::path::absolute(folder.join(&*file))?;
+        *file = path.display().to_string();
+    }
     Ok(format!(
         "# {}: {}\n\n{}",
         recipe.name,

@@ -17,7 +17,7 @@ use crate::train::checkpoint::{Checkpoints, Start};
 use crate::train::dataset::{self, DataArg};
 use crate::train::fit::{Control, Event, Happened};
 use crate::train::report::{Epoch, Table};
-use crate::train::run::{Finished, Prepared, Trained};
+use crate::train::run::{Finished, Prepared, Reviews, Trained};
 
 /// Train a model and publish it as the next version in a folder of models.
 ///
@@ -76,11 +76,25 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         }
     })?;
 
-    let dataset = dataset::read(&recipe, &args.data)?;
+    let dataset = dataset::read(&recipe.data, &args.data)?;
     let splits = dataset::split(&recipe.data, &dataset)?;
-    let prepared = Prepared::new(recipe, &dataset, &splits)?;
+    let reviews = Reviews {
+        dataset: &dataset,
+        splits: &splits,
+        folder: super::folder_of(&args.recipe),
+    };
+    let prepared = Prepared::new(recipe, reviews)?;
     drop(dataset);
     print!("{}", prepared.statistics);
+    if let Some(read) = prepared.pretrained() {
+        println!(
+            "{}: vectors for {} of {} words ({:.1} %)",
+            read.file,
+            read.found,
+            read.words,
+            100.0 * read.share
+        );
+    }
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()?;

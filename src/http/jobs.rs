@@ -256,24 +256,32 @@ fn named(recipes: &std::path::Path, name: &str) -> Result<Recipe, Problem> {
 
 /// Each name could be below the worker's folder, and together they are what the recipe needs.
 fn check_data(recipe: &Recipe, data: &[String]) -> Result<(), Problem> {
+    if let Some(file) = recipe.embedding().and_then(|e| e.pretrained.as_ref()) {
+        check_below(file, "layers[0].pretrained", file)?;
+    }
     let mut sources = Vec::new();
     for name in data.iter().filter(|name| *name != FEEDBACK) {
         let arg: DataArg = name
             .parse()
             .map_err(|error| invalid(format!("data {name:?}: {error}")))?;
-        let path = arg.path.display().to_string();
-        let leads_out = path.starts_with('/') || path.split('/').any(|part| part == "..");
-        if leads_out || path.contains("://") {
-            return Err(invalid(format!(
-                "data {name:?}: a name below the worker's --data-dir is expected"
-            )));
-        }
+        check_below(&arg.path.display().to_string(), "data", name)?;
         sources.push(arg);
     }
     if sources.is_empty() && recipe.data.source.is_empty() {
         return Ok(());
     }
     check_sources(&recipe.data, &sources).map_err(|error| invalid(error.to_string()))
+}
+
+/// A name, and not a way out of the worker's folder.
+fn check_below(path: &str, what: &str, name: &str) -> Result<(), Problem> {
+    let leads_out = path.starts_with('/') || path.split('/').any(|part| part == "..");
+    match leads_out || path.contains("://") {
+        true => Err(invalid(format!(
+            "{what} {name:?}: a name below the worker's --data-dir is expected"
+        ))),
+        false => Ok(()),
+    }
 }
 
 fn refusal(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {

@@ -16,7 +16,7 @@ mod vocabulary;
 
 use std::path::Path;
 
-use crate::bundle::Draft;
+use crate::bundle::{Draft, ImportRecord, digest};
 use crate::engine::session::Runtime;
 use crate::recipe::Display;
 use crate::text::{Encoder, EncoderSpec, PaddingSpec, Side, TextSpec};
@@ -94,7 +94,8 @@ pub fn import(
     let extension = model
         .extension()
         .map(|e| e.to_string_lossy().to_lowercase());
-    match extension.as_deref() {
+    let sha256 = digest::sha256(&bytes);
+    let mut imported = match extension.as_deref() {
         Some("h5" | "hdf5" | "keras") => {
             let stack = keras::read(model, bytes, request.head)?;
             let maxlen = row_length(stack.maxlen, request)?;
@@ -113,7 +114,14 @@ pub fn import(
             model,
             "a model is a .h5, .keras or .onnx file",
         )),
-    }
+    }?;
+    let file = model.file_name().unwrap_or_default().to_string_lossy();
+    imported.draft.training.imported = Some(ImportRecord {
+        file: file.into_owned(),
+        sha256,
+        producer: imported.producer.clone(),
+    });
+    Ok(imported)
 }
 
 fn row_length(fixed: Option<usize>, request: &Request) -> Result<usize, ImportError> {

@@ -27,8 +27,9 @@ pub fn network(bundle: &Bundle) -> Result<Network<f32>, ImportError> {
         let name = summary.name.clone();
         let arrays = |names: &[&str]| written.arrays(&name, names);
         let weights = match recipe {
-            LayerRecipe::Embedding { .. } => arrays(&["embeddings"]),
+            LayerRecipe::Embedding(_) => arrays(&["embeddings"]),
             LayerRecipe::Dense { .. } => arrays(&["kernel", "bias"]),
+            LayerRecipe::AttentionPooling { .. } => arrays(&["kernel", "bias", "query"]),
             LayerRecipe::Lstm(_) | LayerRecipe::Gru(_) | LayerRecipe::SimpleRnn(_) => {
                 written.recurrent(&name)
             }

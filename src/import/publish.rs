@@ -134,6 +134,7 @@ pub(super) fn graph(
         kind: "ONNX".to_owned(),
         output_shape: vec![None, Some(1)],
         parameters: foreign.parameters,
+        trainable: true,
     }];
     let draft = Draft {
         trim: Trim::None,

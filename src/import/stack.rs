@@ -36,6 +36,15 @@ impl Default for Head {
     }
 }
 
+/// Which Keras wrote a file: some names changed their meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Major {
+    /// Keras 1 and 2.
+    Two,
+    /// Keras 3 and later.
+    Three,
+}
+
 /// What is computed from a sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Activated {
@@ -47,12 +56,16 @@ pub(super) enum Activated {
 
 impl Activated {
     /// By Keras's name.
-    pub fn parse(name: &str) -> Option<Self> {
+    pub fn parse(name: &str, keras: Major) -> Option<Self> {
         match name {
             "linear" => Some(Self::Each(Activation::Linear)),
             "sigmoid" => Some(Self::Each(Activation::Sigmoid)),
             "relu" => Some(Self::Each(Activation::Relu)),
             "tanh" => Some(Self::Each(Activation::Tanh)),
+            "hard_sigmoid" => Some(Self::Each(match keras {
+                Major::Two => Activation::HardSigmoid,
+                Major::Three => Activation::HardSigmoid3,
+            })),
             "softmax" => Some(Self::Softmax),
             _ => None,
         }

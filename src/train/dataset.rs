@@ -34,7 +34,7 @@ pub use sources::{DataArg, check_sources, override_columns};
 pub use split::{Splits, split};
 pub use survey::{Described, Survey};
 
-use crate::recipe::Recipe;
+use crate::recipe::DataRecipe;
 use crate::sentiment::Label;
 
 /// All reviews of a recipe.
@@ -80,9 +80,9 @@ pub struct Example {
 ///
 /// # Errors
 /// The paths do not match the recipe's sources, or a row is not usable.
-pub fn read(recipe: &Recipe, inputs: &[DataArg]) -> Result<Dataset, DataError> {
+pub fn read(recipe: &DataRecipe, inputs: &[DataArg]) -> Result<Dataset, DataError> {
     let mut dataset = Dataset::default();
-    for source in sources::assign(&recipe.data.source, inputs)? {
+    for source in sources::assign(&recipe.source, inputs)? {
         let mut data = SourceData {
             name: source.name,
             path: source.path,
@@ -106,7 +106,7 @@ pub fn read(recipe: &Recipe, inputs: &[DataArg]) -> Result<Dataset, DataError> {
                 continue;
             }
             // A digest stands for the text, so that a large file is not held twice.
-            if recipe.data.dedupe && !seen.insert(text_digest(&row.text)) {
+            if recipe.dedupe && !seen.insert(text_digest(&row.text)) {
                 data.duplicates += 1;
                 continue;
             }

@@ -5,7 +5,7 @@ use rand::RngExt;
 use super::init::generator;
 use super::network::Network;
 use super::step::{Stepper, Target};
-use crate::recipe::{Activation, FitRecipe, LayerRecipe, Merge, Recurrent};
+use crate::recipe::{Activation, Embedding, FitRecipe, LayerRecipe, Merge, Recurrent};
 
 const ROWS: usize = 7;
 
@@ -28,10 +28,7 @@ fn targets(rows: &[Vec<i64>]) -> Vec<Target<'_>> {
 
 /// Of `embedding, layers.., dense` with weights that are nowhere alike.
 fn stepper(layers: &[LayerRecipe], maxlen: usize) -> Stepper<f64> {
-    let mut stack = vec![LayerRecipe::Embedding {
-        units: 3,
-        mask_zero: false,
-    }];
+    let mut stack = vec![LayerRecipe::Embedding(Embedding::new(3, false))];
     stack.extend_from_slice(layers);
     stack.push(dense(1, Activation::Sigmoid));
     let mut noise = generator(11);
@@ -127,6 +124,49 @@ fn gru_and_simple_rnn_gradients_agree_with_finite_differences() {
 }
 
 #[test]
+fn gradients_of_other_activations_and_of_a_gru_that_resets_first_agree_with_finite_differences() {
+    let recurrent = |activation, gates, reset_after, recurrent_dropout| Recurrent {
+        activation: Some(activation),
+        recurrent_activation: gates,
+        reset_after,
+        recurrent_dropout,
+        ..Recurrent::new(3, true)
+    };
+    for (activation, gates) in [
+        (Activation::Relu, Activation::HardSigmoid),
+        (Activation::Tanh, Activation::HardSigmoid3),
+        (Activation::Sigmoid, Activation::Tanh),
+        (Activation::Linear, Activation::Sigmoid),
+    ] {
+        for dropout in [0.0, 0.4] {
+            let gru =
+                |reset| LayerRecipe::Gru(recurrent(activation, Some(gates), Some(reset), dropout));
+            for layer in [
+                LayerRecipe::Lstm(recurrent(activation, Some(gates), None, dropout)),
+                gru(true),
+                gru(false),
+                LayerRecipe::SimpleRnn(recurrent(activation, None, None, dropout)),
+            ] {
+                check(UNEVEN, &[layer.clone(), lstm(2, false)]);
+                check(EVEN, &[layer, lstm(2, false)]);
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_of_rows_read_from_their_end_agree_with_finite_differences() {
+    for kind in [LayerRecipe::Lstm, LayerRecipe::Gru, LayerRecipe::SimpleRnn] {
+        let backwards = Recurrent {
+            go_backwards: true,
+            dropout: 0.2,
+            ..Recurrent::new(4, false)
+        };
+        check(UNEVEN, &[kind(Recurrent::new(3, true)), kind(backwards)]);
+    }
+}
+
+#[test]
 fn gradients_of_both_directions_agree_with_finite_differences() {
     for merge in [Merge::Concat, Merge::Sum, Merge::Mul, Merge::Ave] {
         let both = |units, return_sequences| Recurrent {
@@ -165,7 +205,16 @@ fn pads_that_rows_share_have_the_gradients_of_their_own() {
         vec![LayerRecipe::Gru(Recurrent::new(4, false))],
         vec![LayerRecipe::SimpleRnn(Recurrent::new(4, true)), flatten],
         vec![lstm(3, true), LayerRecipe::GlobalMaxAveragePooling {}],
+        vec![lstm(3, true), LayerRecipe::AttentionPooling { units: 3 }],
         vec![dense(3, Activation::Tanh), lstm(3, false)],
+        vec![LayerRecipe::Lstm(Recurrent {
+            activation: Some(Activation::Relu),
+            ..Recurrent::new(3, false)
+        })],
+        vec![LayerRecipe::Gru(Recurrent {
+            reset_after: Some(false),
+            ..Recurrent::new(3, false)
+        })],
     ] {
         check_rows(&padded(), &above);
         let gradients = |dropout: Option<LayerRecipe>| {
@@ -217,6 +266,44 @@ fn pooling_gradients_agree_with_finite_differences() {
 }
 
 #[test]
+fn attention_gradients_agree_with_finite_differences() {
+    let attention = LayerRecipe::AttentionPooling { units: 4 };
+    for lengths in [EVEN, UNEVEN] {
+        check(lengths, std::slice::from_ref(&attention));
+        check(
+            lengths,
+            &[lstm(3, true), attention.clone(), dense(2, Activation::Tanh)],
+        );
+    }
+}
+
+#[test]
+fn a_frozen_embedding_has_no_gradient_and_changes_nothing_above_it() {
+    let rows = padded();
+    let targets = targets(&rows);
+    let mut trained = stepper(&[lstm(4, false)], rows[0].len());
+    let mut frozen = stepper(&[lstm(4, false)], rows[0].len());
+    if let LayerRecipe::Embedding(embedding) = &mut frozen.network.layers[0].recipe {
+        embedding.trainable = false;
+    }
+    trained.gradients(&targets);
+    frozen.gradients(&targets);
+    let (one, other) = (trained.last_gradients(), frozen.last_gradients());
+    assert!(one[0].iter().any(|value| *value != 0.0));
+    assert!(other[0].iter().all(|value| *value == 0.0));
+    assert_eq!(one[1..], other[1..]);
+    let before = frozen.network.layers.clone();
+    frozen.step(&targets, 1e-2);
+    trained.step(&targets, 1e-2);
+    assert_eq!(frozen.network.layers[0].weights, before[0].weights);
+    for (at, before) in before.iter().enumerate().skip(1) {
+        assert_ne!(frozen.network.layers[at].weights, before.weights);
+        let [one, other] = [&trained, &frozen].map(|stepper| &stepper.network.layers[at]);
+        assert_eq!(one.weights, other.weights);
+    }
+}
+
+#[test]
 fn flatten_gradients_agree_with_finite_differences() {
     check(EVEN, &[LayerRecipe::Flatten {}]);
 }
@@ -228,6 +315,8 @@ fn dense_gradients_agree_with_finite_differences_for_every_activation() {
         Activation::Sigmoid,
         Activation::Relu,
         Activation::Tanh,
+        Activation::HardSigmoid,
+        Activation::HardSigmoid3,
     ] {
         check(
             UNEVEN,
@@ -255,10 +344,7 @@ fn a_step_gives_the_same_bits_for_any_number_of_threads() {
             .expect("a pool");
         pool.install(|| {
             let layers = [
-                LayerRecipe::Embedding {
-                    units: 8,
-                    mask_zero: false,
-                },
+                LayerRecipe::Embedding(Embedding::new(8, false)),
                 LayerRecipe::SpatialDropout { rate: 0.2 },
                 lstm(20, true),
                 lstm(9, false),

@@ -27,13 +27,20 @@ pub fn weights<R: Real>(
         return weights;
     }
     match *recipe {
-        LayerRecipe::Embedding { units, .. } => vec![uniform(features, units, 0.05, noise)],
+        LayerRecipe::Embedding(ref embedding) => {
+            vec![uniform(features, embedding.units, 0.05, noise)]
+        }
         LayerRecipe::Dense { units, .. } => {
             vec![
                 glorot_uniform(features, units, noise),
                 ArrayD::from_elem(IxDyn(&[units]), R::ZERO),
             ]
         }
+        LayerRecipe::AttentionPooling { units } => vec![
+            glorot_uniform(features, units, noise),
+            ArrayD::from_elem(IxDyn(&[units]), R::ZERO),
+            glorot_uniform(units, 1, noise),
+        ],
         LayerRecipe::Lstm(_)
         | LayerRecipe::Gru(_)
         | LayerRecipe::SimpleRnn(_)
@@ -62,7 +69,8 @@ fn one_direction<R: Real>(
             }
             (4, bias)
         }
-        LayerRecipe::Gru(_) => (3, zeros(&[2, 3 * units])),
+        LayerRecipe::Gru(recurrent) if recurrent.arithmetic().2 => (3, zeros(&[2, 3 * units])),
+        LayerRecipe::Gru(_) => (3, zeros(&[3 * units])),
         _ => (1, zeros(&[units])),
     };
     vec![

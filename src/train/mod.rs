@@ -19,6 +19,7 @@ pub mod layout;
 pub mod network;
 pub mod origin;
 mod panel;
+pub mod pretrained;
 pub mod real;
 pub mod report;
 pub mod run;

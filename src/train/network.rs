@@ -107,6 +107,12 @@ impl<R: Real> Network<R> {
             .sum()
     }
 
+    /// The weights that training leaves as they are, at the front of all: those of a frozen embedding.
+    pub fn frozen(&self) -> usize {
+        let embedding = self.layers[0].recipe.embedding();
+        usize::from(embedding.is_some_and(|embedding| !embedding.trainable))
+    }
+
     /// The embedding's rows: every id must be below.
     pub fn rows(&self) -> usize {
         self.layers[0].weights[0].shape()[0]
@@ -279,16 +285,10 @@ impl Pads {
             .zip(shapes)
             .take_while(|(_, input)| input.steps.is_some())
             .map(|(layer, _)| &layer.recipe);
-        let masked = matches!(
-            layers[0].recipe,
-            LayerRecipe::Embedding {
-                mask_zero: true,
-                ..
-            }
-        );
+        let masked = layers[0].recipe.embedding().is_some_and(|e| e.mask_zero);
         let turned = |layer: &LayerRecipe| {
             let recurrent = layer.recurrent();
-            recurrent.is_some_and(|recurrent| recurrent.bidirectional.is_some())
+            recurrent.is_some_and(|r| r.bidirectional.is_some() || r.go_backwards)
         };
         let random = |layer: &LayerRecipe| match layer {
             LayerRecipe::Dropout { .. } | LayerRecipe::SpatialDropout { .. } => true,
@@ -323,9 +323,9 @@ pub struct Workspace<R> {
 
 fn output_shape<R: Real>(recipe: &LayerRecipe, input: Shape) -> Shape {
     match *recipe {
-        LayerRecipe::Embedding { units, .. } => Shape {
+        LayerRecipe::Embedding(ref embedding) => Shape {
             steps: input.steps,
-            features: units,
+            features: embedding.units,
         },
         _ => operation::<R>(recipe, input, false).1,
     }
@@ -340,7 +340,7 @@ pub fn kind(recipe: &LayerRecipe) -> &'static str {
         return "bidirectional";
     }
     match recipe {
-        LayerRecipe::Embedding { .. } => "embedding",
+        LayerRecipe::Embedding(_) => "embedding",
         LayerRecipe::Lstm(_) => "lstm",
         LayerRecipe::Gru(_) => "gru",
         LayerRecipe::SimpleRnn(_) => "simple_rnn",
@@ -351,5 +351,6 @@ pub fn kind(recipe: &LayerRecipe) -> &'static str {
         LayerRecipe::GlobalMaxPooling {} => "global_max_pooling1d",
         LayerRecipe::GlobalAveragePooling {} => "global_average_pooling1d",
         LayerRecipe::GlobalMaxAveragePooling {} => "global_max_average_pooling1d",
+        LayerRecipe::AttentionPooling { .. } => "attention_pooling1d",
     }
 }

@@ -1,5 +1,7 @@
 //! A whole training, read from top to bottom: split, fit the vocabulary, encode, fit the weights, measure, export, prove.
 
+use std::path::Path;
+
 use super::checkpoint::{CheckpointError, Checkpoints};
 use super::curves::curves_svg;
 use super::dataset::{Dataset, Splits, Statistics, describe};
@@ -8,10 +10,11 @@ use super::fit::{Control, Event, FitError, Fitted, Row, Rows, fit};
 use super::golden;
 use super::network::Network;
 use super::origin::{Origin, fingerprint};
+use super::pretrained::{Pretrained, PretrainedError};
 use super::report::{Answer, History, fit_temperature, measure_split};
 use super::state::State;
 use super::summary::summary;
-use crate::bundle::{Draft, Metrics, SourceRecord, TrainingRecord};
+use crate::bundle::{Draft, Metrics, PretrainedRecord, SourceRecord, TrainingRecord};
 use crate::engine::session::Runtime;
 use crate::recipe::{FitRecipe, Recipe};
 use crate::sentiment::{Calibration, Label};
@@ -29,6 +32,9 @@ pub enum TrainError {
     /// No text of a split has a token.
     #[error("no {0} text has a token that the vocabulary knows")]
     NoTokens(&'static str),
+    /// The vectors that the embedding begins with.
+    #[error(transparent)]
+    Pretrained(#[from] PretrainedError),
     /// The weights.
     #[error(transparent)]
     Fit(#[from] FitError),
@@ -43,10 +49,23 @@ pub enum TrainError {
     Proof(#[from] ProofError),
 }
 
+/// What a recipe learns from.
+#[derive(Clone, Copy)]
+pub struct Reviews<'a> {
+    /// The reviews.
+    pub dataset: &'a Dataset,
+    /// Which of them teach and which choose.
+    pub splits: &'a Splits,
+    /// Where the files lie that the recipe names.
+    pub folder: &'a Path,
+}
+
 /// Rows that are ready to learn from.
 pub struct Prepared {
     recipe: Recipe,
     encoder: Encoder,
+    /// What the embedding begins with, unless it is drawn.
+    pretrained: Option<Pretrained>,
     sources: Vec<SourceRecord>,
     train: Vec<Row>,
     validation: Encodings,
@@ -85,11 +104,16 @@ pub enum Finished {
 }
 
 impl Prepared {
-    /// Fits the vocabulary on the training rows and encodes all of them.
+    /// Fits the vocabulary on the training rows, encodes all of them, and reads the vectors that the embedding begins with.
     ///
     /// # Errors
-    /// The vocabulary cannot be fitted, or a split has nothing to learn from or to score.
-    pub fn new(recipe: Recipe, dataset: &Dataset, splits: &Splits) -> Result<Self, TrainError> {
+    /// The vocabulary cannot be fitted, a split has nothing to learn from or to score, or the vectors are not usable.
+    pub fn new(recipe: Recipe, reviews: Reviews<'_>) -> Result<Self, TrainError> {
+        let Reviews {
+            dataset,
+            splits,
+            folder,
+        } = reviews;
         let texts = splits
             .train
             .iter()
@@ -129,6 +153,7 @@ impl Prepared {
         }
         Ok(Self {
             statistics: describe(dataset, splits, &lengths),
+            pretrained: Pretrained::read(&recipe, folder, &encoder)?,
             sources: records(dataset),
             recipe,
             encoder,
@@ -140,7 +165,16 @@ impl Prepared {
 
     /// What is trained, on what.
     pub fn origin(&self) -> Origin {
-        Origin::new(&self.recipe, data_fingerprint(&self.sources))
+        Origin::new(&self.recipe, self.fingerprint())
+    }
+
+    /// What is known of the vectors that the embedding begins with.
+    pub fn pretrained(&self) -> Option<&PretrainedRecord> {
+        self.pretrained.as_ref().map(|read| &read.record)
+    }
+
+    fn fingerprint(&self) -> String {
+        data_fingerprint(&self.sources, self.pretrained())
     }
 
     /// The state before the first step.
@@ -148,7 +182,8 @@ impl Prepared {
         self.start_of(&self.recipe)
     }
 
-    /// The state before the first step of another network on the same rows.
+    /// The state before the first step of another network on the same rows, with the same embedding where that is read from
+    /// a file.
     pub fn start_of(&self, recipe: &Recipe) -> State {
         let Recipe {
             layers,
@@ -156,7 +191,13 @@ impl Prepared {
             fit,
             ..
         } = recipe;
-        let network = Network::build(layers, self.encoder.rows(), padding.maxlen, fit.seed);
+        let mut network = Network::build(layers, self.encoder.rows(), padding.maxlen, fit.seed);
+        if let Some(read) = &self.pretrained {
+            let embedding = network.layers[0].weights[0].iter_mut();
+            for (weight, value) in embedding.zip(read.table()) {
+                *weight = *value;
+            }
+        }
         State::new(network, fit)
     }
 
@@ -254,9 +295,11 @@ impl Trained {
     /// # Errors
     /// The graph cannot be made, or answers something else.
     pub fn into_draft(self, runtime: &Runtime) -> Result<(Draft, Proof), TrainError> {
+        let fingerprint = self.prepared.fingerprint();
         let Prepared {
             recipe,
             encoder,
+            pretrained,
             sources,
             train,
             validation,
@@ -276,7 +319,7 @@ impl Trained {
             .collect();
         let proof = export::prove(runtime, &exported, &recipe.padding, &rows)?;
         let training = TrainingRecord {
-            fingerprint: data_fingerprint(&sources),
+            fingerprint,
             sources,
             train_rows: train.len() as u64,
             validation_rows: validation.rows.len() as u64,
@@ -284,6 +327,8 @@ impl Trained {
             epochs: self.history.epochs.len() as u32,
             best_epoch: self.best_epoch as u32,
             seconds: self.history.epochs.iter().map(|e| e.seconds).sum(),
+            pretrained: pretrained.map(|read| read.record),
+            imported: None,
         };
         let draft = Draft {
             seed: recipe.fit.seed,
@@ -315,8 +360,10 @@ pub fn model_row(recipe: &Recipe, encoder: &Encoder, ids: &[i64]) -> Option<Vec<
     Some(row)
 }
 
-fn data_fingerprint(sources: &[SourceRecord]) -> String {
-    fingerprint(sources.iter().map(|source| &*source.fingerprint))
+fn data_fingerprint(sources: &[SourceRecord], pretrained: Option<&PretrainedRecord>) -> String {
+    let vectors = pretrained.map(|read| &*read.fingerprint);
+    let sources = sources.iter().map(|source| &*source.fingerprint);
+    fingerprint(sources.chain(vectors))
 }
 
 fn records(dataset: &Dataset) -> Vec<SourceRecord> {

@@ -126,6 +126,7 @@ impl<R: Real> Stepper<R> {
     /// One step on one batch.
     pub fn step(&mut self, batch: &[Target<'_>], learning_rate: f64) -> Outcome {
         let (loss, correct) = self.gradients(batch);
+        let frozen = self.network.frozen();
         let gradients = all_gradients(
             &self.embedding.values,
             &self.shards[0].workspace.weight_gradients,
@@ -135,6 +136,7 @@ impl<R: Real> Stepper<R> {
             .layers
             .iter_mut()
             .flat_map(|layer| &mut layer.weights);
+        let (weights, gradients) = (weights.skip(frozen), gradients.skip(frozen));
         let gradient_norm = self.adam.step(weights, gradients, learning_rate);
         Outcome {
             loss,
@@ -143,7 +145,7 @@ impl<R: Real> Stepper<R> {
         }
     }
 
-    /// The last batch's gradients, weight by weight as the network's layers have them.
+    /// The last batch's gradients, weight by weight as the network's layers have them; of a frozen one they are zero.
     pub fn last_gradients(&self) -> Vec<ArrayD<R>> {
         let gradients = all_gradients(
             &self.embedding.values,
@@ -171,6 +173,9 @@ impl<R: Real> Stepper<R> {
                     *sum += *part;
                 }
             }
+        }
+        if self.network.frozen() > 0 {
+            return;
         }
         let units = self.network.layers[0].weights[0].shape()[1];
         let EmbeddingGradient { values, touched } = &mut self.embedding;

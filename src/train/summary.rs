@@ -19,6 +19,7 @@ pub fn summary<R: Real>(network: &Network<R>) -> Vec<LayerSummary> {
                 .chain([Some(shape.features)])
                 .collect(),
             parameters: layer.weights.iter().map(|w| w.len() as u64).sum(),
+            trainable: layer.recipe.embedding().is_none_or(|e| e.trainable),
         })
         .collect()
 }
@@ -32,7 +33,7 @@ fn class(recipe: &LayerRecipe) -> &'static str {
         return "Bidirectional";
     }
     match recipe {
-        LayerRecipe::Embedding { .. } => "Embedding",
+        LayerRecipe::Embedding(_) => "Embedding",
         LayerRecipe::Lstm(_) => "LSTM",
         LayerRecipe::Gru(_) => "GRU",
         LayerRecipe::SimpleRnn(_) => "SimpleRNN",
@@ -43,5 +44,6 @@ fn class(recipe: &LayerRecipe) -> &'static str {
         LayerRecipe::GlobalMaxPooling {} => "GlobalMaxPooling1D",
         LayerRecipe::GlobalAveragePooling {} => "GlobalAveragePooling1D",
         LayerRecipe::GlobalMaxAveragePooling {} => "GlobalMaxAveragePooling1D",
+        LayerRecipe::AttentionPooling { .. } => "AttentionPooling1D",
     }
 }

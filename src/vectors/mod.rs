@@ -14,6 +14,7 @@ use indexmap::IndexSet;
 use rayon::prelude::*;
 
 pub use query::{Method, Question, Similar};
+pub use read::Wanted;
 
 /// Why there are no vectors or no answer.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! Files of vectors: text of word2vec, GloVe and fastText, and word2vec's binary, plain or as .gz or .xz.
 
+use std::collections::HashSet;
 use std::io::{self, BufRead, Read as _};
 use std::path::Path;
 
@@ -15,13 +16,56 @@ const UNPACKED: u64 = 3;
 /// The longest vector that is taken.
 const MOST_DIMENSIONS: usize = 1 << 16;
 
+/// Which words of a set are kept.
+#[derive(Clone, Copy, Debug)]
+pub enum Wanted<'a> {
+    /// The first so many.
+    First(usize),
+    /// These alone.
+    These(&'a HashSet<&'a str>),
+}
+
+impl Wanted<'_> {
+    /// The most words that can be kept.
+    fn most(self) -> usize {
+        match self {
+            Self::First(count) => count,
+            Self::These(words) => words.len(),
+        }
+    }
+
+    /// The most words that are looked at.
+    fn looked_at(self) -> usize {
+        match self {
+            Self::First(count) => count,
+            Self::These(_) => usize::MAX,
+        }
+    }
+
+    /// Whether a word is kept.
+    pub(super) fn keeps(self, word: &str) -> bool {
+        match self {
+            Self::First(_) => true,
+            Self::These(words) => words.contains(word),
+        }
+    }
+}
+
 impl WordVectors {
     /// Reads a set, or its first `limit` words.
     ///
     /// # Errors
-    /// It cannot be read, is no set of vectors, or is larger than the memory that is left, which is found out before it is
-    /// read.
+    /// As of [`Self::load_wanted`].
     pub fn load(path: &Path, limit: Option<usize>) -> Result<Self, VectorError> {
+        Self::load_wanted(path, Wanted::First(limit.unwrap_or(usize::MAX)))
+    }
+
+    /// Reads what is wanted of a set; the rest is passed over as the file streams by.
+    ///
+    /// # Errors
+    /// It cannot be read, is no set of vectors, or what is wanted is larger than the memory that is left, which is found out
+    /// before it is read.
+    pub fn load_wanted(path: &Path, wanted: Wanted<'_>) -> Result<Self, VectorError> {
         let cannot = |source| VectorError::Read {
             path: path.to_owned(),
             source,
@@ -37,13 +81,12 @@ impl WordVectors {
             .read_until(b'\n', &mut first)
             .map_err(cannot)?;
         let set = Set::of(&first).map_err(refused)?;
-        let limit = limit.unwrap_or(usize::MAX);
         let rows = match set.rows {
             Some(rows) => rows,
             None => guessed_rows(path, first.len()).map_err(cannot)?,
         };
         let row = 4 * set.dimensions as u64 + WORD_BYTES;
-        let needed = (rows.min(limit) as u64).saturating_mul(row);
+        let needed = (wanted.most().min(rows) as u64).saturating_mul(row);
         if let Some(available) = memory::available()
             && needed > available
         {
@@ -53,25 +96,50 @@ impl WordVectors {
                 available: available >> 20,
             });
         }
-        let limit = limit.min(set.rows.unwrap_or(usize::MAX));
+        let part = Part {
+            dimensions: set.dimensions,
+            rows: wanted.looked_at().min(set.rows.unwrap_or(usize::MAX)),
+            wanted,
+        };
         let vectors = match set.rows {
             Some(_) if is_binary(&mut bytes).map_err(cannot)? => {
-                binary(bytes, set.dimensions, limit).map_err(cannot)?
+                binary(bytes, &part).map_err(cannot)?
             }
-            Some(_) => text::read(bytes, Vec::new(), (set.dimensions, limit)).map_err(refused)?,
+            Some(_) => text::read(bytes, Vec::new(), &part).map_err(refused)?,
             // Without a header the first line is a word's.
-            None => text::read(bytes, first, (set.dimensions, limit)).map_err(refused)?,
+            None => text::read(bytes, first, &part).map_err(refused)?,
         };
         if let Some(rows) = set.rows
-            && vectors.0.len() < rows.min(limit)
+            && vectors.read < part.rows
         {
             return Err(refused(format!(
                 "it ends after {} of {rows} words",
-                vectors.0.len()
+                vectors.read
             )));
         }
-        Ok(Self::new(vectors.0, vectors.1, set.dimensions))
+        Ok(Self::new(vectors.words, vectors.values, set.dimensions))
     }
+}
+
+/// What is read of a file.
+pub(super) struct Part<'a> {
+    /// The length of a vector.
+    pub dimensions: usize,
+    /// The most words that are looked at.
+    pub rows: usize,
+    /// Which of them are kept.
+    pub wanted: Wanted<'a>,
+}
+
+/// What was read.
+#[derive(Default)]
+pub(super) struct Parsed {
+    /// Words looked at.
+    pub read: usize,
+    /// Those that were kept.
+    pub words: Vec<String>,
+    /// Their values, one word's after another's.
+    pub values: Vec<f32>,
 }
 
 /// What the first line says.
@@ -134,25 +202,26 @@ fn is_binary(bytes: &mut Bytes) -> io::Result<bool> {
     Ok(end == 0 || !behind[..end].iter().all(number))
 }
 
-fn binary(
-    mut bytes: Bytes,
-    dimensions: usize,
-    limit: usize,
-) -> io::Result<(Vec<String>, Vec<f32>)> {
-    let (mut words, mut values) = (Vec::new(), Vec::new());
-    let mut vector = vec![0; 4 * dimensions];
+fn binary(mut bytes: Bytes, part: &Part<'_>) -> io::Result<Parsed> {
+    let mut parsed = Parsed::default();
+    let mut vector = vec![0; 4 * part.dimensions];
     let mut word = Vec::new();
-    while words.len() < limit {
+    while parsed.read < part.rows {
         word.clear();
         if (&mut bytes).take(1 << 20).read_until(b' ', &mut word)? == 0 {
             break;
         }
         bytes.read_exact(&mut vector)?;
+        parsed.read += 1;
         let word = word.strip_suffix(b" ").unwrap_or(&word);
         let word = String::from_utf8_lossy(word);
-        words.push(word.trim_start_matches('\n').to_owned());
-        let (numbers, _) = vector.as_chunks::<4>();
-        values.extend(numbers.iter().map(|number| f32::from_le_bytes(*number)));
+        let word = word.trim_start_matches('\n');
+        if part.wanted.keeps(word) {
+            parsed.words.push(word.to_owned());
+            let (numbers, _) = vector.as_chunks::<4>();
+            let numbers = numbers.iter().map(|number| f32::from_le_bytes(*number));
+            parsed.values.extend(numbers);
+        }
     }
-    Ok((words, values))
+    Ok(parsed)
 }

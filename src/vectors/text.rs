@@ -4,42 +4,39 @@ use std::io::{self, BufRead, Read as _};
 
 use rayon::prelude::*;
 
+use super::read::{Parsed, Part, Wanted};
 use crate::train::dataset::input::Bytes;
 
 /// What is read at a time.
 const BLOCK_BYTES: usize = 16 << 20;
 
-/// Words and their values, one after another.
-pub(super) type Parsed = (Vec<String>, Vec<f32>);
-
-/// Reads to the end or to `limit` words; `first` is what was read already.
-pub(super) fn read(
-    mut bytes: Bytes,
-    first: Vec<u8>,
-    (dimensions, limit): (usize, usize),
-) -> Result<Parsed, String> {
-    let (mut words, mut values) = (Vec::new(), Vec::new());
+/// Reads to the end or as many words as the part has; `first` is what was read already.
+pub(super) fn read(mut bytes: Bytes, first: Vec<u8>, part: &Part<'_>) -> Result<Parsed, String> {
+    let mut all = Parsed::default();
     let mut block = first;
     fill(&mut bytes, &mut block).map_err(|error| error.to_string())?;
-    while !block.is_empty() && words.len() < limit {
-        let parse = || parse(&block, dimensions);
+    while !block.is_empty() && all.read < part.rows {
+        let parse = || parse(&block, part);
         let read = || -> io::Result<Vec<u8>> {
             let mut next = Vec::with_capacity(BLOCK_BYTES + 4096);
             fill(&mut bytes, &mut next)?;
             Ok(next)
         };
         let (parsed, next) = rayon::join(parse, read);
-        for part in parsed {
-            let (more_words, more_values) =
-                part.map_err(|reason| format!("behind word {}: {reason}", words.len()))?;
-            words.extend(more_words);
-            values.extend(more_values);
+        for parsed in parsed {
+            let more = parsed.map_err(|reason| format!("behind word {}: {reason}", all.read))?;
+            all.read += more.read;
+            all.words.extend(more.words);
+            all.values.extend(more.values);
         }
         block = next.map_err(|error| error.to_string())?;
     }
-    words.truncate(limit);
-    values.truncate(words.len() * dimensions);
-    Ok((words, values))
+    if let Wanted::First(_) = part.wanted {
+        // Blocks end where they end.
+        all.words.truncate(part.rows);
+        all.values.truncate(all.words.len() * part.dimensions);
+    }
+    Ok(all)
 }
 
 /// Fills a block to a line's end.
@@ -52,26 +49,27 @@ fn fill(bytes: &mut Bytes, block: &mut Vec<u8>) -> io::Result<()> {
 }
 
 /// In parts of whole lines, in order.
-fn parse(block: &[u8], dimensions: usize) -> Vec<Result<Parsed, String>> {
+fn parse(block: &[u8], part: &Part<'_>) -> Vec<Result<Parsed, String>> {
     let size = (block.len() / (4 * rayon::current_num_threads())).max(64 << 10);
     let mut parts = Vec::new();
     let mut rest = block;
     while !rest.is_empty() {
         let at = size.min(rest.len()) - 1;
         let end = memchr::memchr(b'\n', &rest[at..]).map_or(rest.len(), |line| at + line + 1);
-        let (part, after) = rest.split_at(end);
-        parts.push(part);
+        let (lines, after) = rest.split_at(end);
+        parts.push(lines);
         rest = after;
     }
     parts
         .into_par_iter()
-        .map(|part| lines(part, dimensions))
+        .map(|some| lines(some, part))
         .collect()
 }
 
-fn lines(part: &[u8], dimensions: usize) -> Result<Parsed, String> {
-    let (mut words, mut values) = (Vec::new(), Vec::new());
-    for line in part.split(|byte| *byte == b'\n') {
+fn lines(block: &[u8], part: &Part<'_>) -> Result<Parsed, String> {
+    let dimensions = part.dimensions;
+    let mut parsed = Parsed::default();
+    for line in block.split(|byte| *byte == b'\n') {
         let line = line.trim_ascii_end();
         if line.is_empty() {
             continue;
@@ -82,16 +80,22 @@ fn lines(part: &[u8], dimensions: usize) -> Result<Parsed, String> {
             let word = String::from_utf8_lossy(&line[..line.len().min(40)]);
             return Err(format!("{word:?} has fewer than {dimensions} numbers"));
         };
+        parsed.read += 1;
+        let word = String::from_utf8_lossy(&line[..space]);
+        if !part.wanted.keeps(&word) {
+            continue;
+        }
         for number in line[space + 1..].split(|byte| *byte == b' ') {
-            let parsed = std::str::from_utf8(number)
+            let value = std::str::from_utf8(number)
                 .ok()
                 .and_then(|text| text.parse::<f32>().ok());
-            values
-                .push(parsed.ok_or_else(|| {
+            parsed
+                .values
+                .push(value.ok_or_else(|| {
                     format!("{:?} is no number", String::from_utf8_lossy(number))
                 })?);
         }
-        words.push(String::from_utf8_lossy(&line[..space]).into_owned());
+        parsed.words.push(word.into_owned());
     }
-    Ok((words, values))
+    Ok(parsed)
 }

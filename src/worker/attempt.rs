@@ -15,7 +15,7 @@ use crate::store::{Failure, FeedbackFilter, Id, Lease, Publication, Store, Store
 use crate::train::checkpoint::{CheckpointError, Checkpoints, Start};
 use crate::train::dataset;
 use crate::train::fit::{Control, Event, Happened, Progress};
-use crate::train::run::{Finished, Prepared, TrainError};
+use crate::train::run::{Finished, Prepared, Reviews, TrainError};
 
 /// Everything that it works with.
 pub(super) struct Attempt {
@@ -142,9 +142,26 @@ impl Attempt {
             Vec::new()
         };
         let reviews = reviews::find(job, &self.settings.data, &feedback).map_err(End::hopeless)?;
-        let dataset = dataset::read(&reviews.recipe, &reviews.paths).map_err(End::hopeless)?;
+        let dataset = dataset::read(&reviews.recipe.data, &reviews.paths).map_err(End::hopeless)?;
         let splits = dataset::split(&reviews.recipe.data, &dataset).map_err(End::hopeless)?;
-        Ok(Prepared::new(reviews.recipe, &dataset, &splits)?)
+        let prepared = Prepared::new(
+            reviews.recipe,
+            Reviews {
+                dataset: &dataset,
+                splits: &splits,
+                folder: &self.settings.data,
+            },
+        )?;
+        if let Some(read) = prepared.pretrained() {
+            tracing::info!(
+                job = %job.id,
+                file = read.file,
+                found = read.found,
+                words = read.words,
+                "vectors read"
+            );
+        }
+        Ok(prepared)
     }
 
     /// Where the last attempt was, else at the beginning: checkpoints that are damaged or of other data or another program

@@ -34,6 +34,10 @@ pub(super) fn wants_feedback(job: &Job) -> bool {
 pub(super) fn find(job: &Job, data: &Path, feedback: &[Feedback]) -> Result<Reviews, String> {
     let mut recipe: Recipe =
         serde_json::from_value(job.recipe.clone()).map_err(|error| error.to_string())?;
+    let pretrained = recipe.embedding().and_then(|e| e.pretrained.clone());
+    if let Some(file) = pretrained {
+        within(data, Path::new(&file)).map_err(|error| format!("layers[0].pretrained: {error}"))?;
+    }
     let mut paths = Vec::new();
     for name in names(job).filter(|name| *name != FEEDBACK) {
         let mut arg: DataArg = name.parse()?;

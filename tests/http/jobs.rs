@@ -129,6 +129,11 @@ fn what_is_wrong_with_a_request_is_said_before_a_job_is_made() {
     broken["fit"]["epochs"] = json!(0);
     let mut typo = recipe(1);
     typo["fit"]["epoch"] = json!(1);
+    let with_vectors = |file: &str| {
+        let mut recipe = recipe(1);
+        recipe["layers"][0]["pretrained"] = json!(file);
+        recipe
+    };
     for (body, part) in [
         (json!({"data": ["a.tsv"]}), "recipe"),
         (json!({"recipe": "none", "data": ["a.tsv"]}), "none"),
@@ -146,6 +151,14 @@ fn what_is_wrong_with_a_request_is_said_before_a_job_is_made() {
         ),
         (
             json!({"recipe": recipe(1), "data": ["http://a/b.tsv"]}),
+            "--data-dir",
+        ),
+        (
+            json!({"recipe": with_vectors("/etc/passwd"), "data": ["a.tsv"]}),
+            "pretrained",
+        ),
+        (
+            json!({"recipe": with_vectors("../a.vec"), "data": ["a.tsv"]}),
             "--data-dir",
         ),
         (

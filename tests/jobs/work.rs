@@ -61,6 +61,38 @@ fn what_cannot_be_learned_from_fails_at_once_with_file_row_and_column() {
 }
 
 #[test]
+fn vectors_come_from_below_the_data_folder_and_from_nowhere_else() {
+    let shop = Shop::new(FAST);
+    let vectors = "great 1 2 3 4 5 6 7 8\nawful 8 7 6 5 4 3 2 1\n";
+    let inside = shop.room.write("data/glove.txt", vectors);
+    let outside = shop.room.write("secret.txt", vectors);
+    std::os::unix::fs::symlink(&outside, shop.room.path("data/link.txt")).unwrap();
+    let from = |file: &str| {
+        let id = shop.ask(|job| job.recipe["layers"][0]["pretrained"] = file.into());
+        shop.work(&[]);
+        shop.job(&id)
+    };
+    let job = from("glove.txt");
+    assert_eq!(job.state, JobState::Succeeded, "{job:?}");
+    let bundle = Bundle::load(&shop.room.path("models/shop/1")).unwrap();
+    assert_eq!(bundle.manifest.training.pretrained.unwrap().found, 2);
+    for file in [
+        "../secret.txt",
+        "link.txt",
+        outside.to_str().unwrap(),
+        inside.to_str().unwrap(),
+    ] {
+        let job = from(file);
+        assert_eq!(job.state, JobState::Failed, "{file}: {job:?}");
+        let error = job.error.unwrap();
+        assert!(
+            error.contains("pretrained") && error.contains("--data-dir"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn a_version_that_is_worse_than_the_active_one_is_published_only_by_force() {
     let shop = Shop::new("epochs = 12");
     shop.ask(|_| {});

@@ -79,13 +79,31 @@ MODELS = {
     ),
     "open_length": lambda: sequential(l.LSTM(4), top(), length=None),
     "flatten": lambda: sequential(l.Flatten(), l.Dense(3, activation="relu"), top()),
+    "lstm_relu": lambda: sequential(
+        l.LSTM(4, activation="relu", recurrent_activation="hard_sigmoid", return_sequences=True),
+        l.SimpleRNN(3, activation="sigmoid"),
+        top(),
+    ),
+    "gru_reset_before": lambda: sequential(
+        l.GRU(4, reset_after=False, return_sequences=True),
+        l.GRU(3, reset_after=False, recurrent_activation="hard_sigmoid", use_bias=False),
+        l.Dense(3, activation="hard_sigmoid"),
+        top(),
+    ),
+    "go_backwards": lambda: sequential(
+        l.LSTM(3, return_sequences=True), l.GRU(4, go_backwards=True), top()
+    ),
+    "masked_backwards": lambda: sequential(
+        l.LSTM(4, go_backwards=True), top(), embedding={"mask_zero": True}
+    ),
 }
 
 REFUSED = {
     "conv1d": lambda: sequential(l.Conv1D(3, 2), l.GlobalMaxPooling1D(), top()),
-    "lstm_relu": lambda: sequential(l.LSTM(3, activation="relu"), top()),
-    "gru_reset_before": lambda: sequential(l.GRU(3, reset_after=False), top()),
-    "go_backwards": lambda: sequential(l.Dropout(0.1), l.LSTM(3, go_backwards=True), top()),
+    "lstm_elu": lambda: sequential(l.LSTM(3, activation="elu"), top()),
+    "backwards_sequences": lambda: sequential(
+        l.Dropout(0.1), l.LSTM(3, go_backwards=True, return_sequences=True), l.LSTM(2), top()
+    ),
     "dense_gelu": lambda: sequential(l.LSTM(3), l.Dense(4, activation="gelu"), top()),
     "three_classes": lambda: sequential(l.LSTM(3), l.Dense(3, activation="softmax")),
     "masked_max": lambda: sequential(

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::import::ImportError;
+use crate::import::stack::Major;
 
 /// One layer as the file describes it.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub(super) struct Described {
     pub key: String,
     /// The names of the layers that it reads.
     pub inputs: Vec<String>,
+    /// Which Keras described it.
+    pub keras: Major,
     config: Map<String, Value>,
 }
 
@@ -34,7 +37,7 @@ impl Description {
     ///
     /// # Errors
     /// It is no model's.
-    pub fn parse(json: &str) -> Result<Self, ImportError> {
+    pub fn parse(json: &str, keras: Major) -> Result<Self, ImportError> {
         let refused = |reason: &str| ImportError::Model(reason.to_owned());
         let model: Value = serde_json::from_str(json)
             .map_err(|error| refused(&format!("its configuration is not JSON: {error}")))?;
@@ -77,6 +80,7 @@ impl Description {
                 class: class.to_owned(),
                 key,
                 inputs,
+                keras,
                 config,
             });
         }
@@ -261,7 +265,7 @@ mod tests {
                 r#"{{"class_name": "Functional", "config": {{"layers": [{}]}}}}"#,
                 layers.join(",")
             );
-            let description = Description::parse(&json).unwrap();
+            let description = Description::parse(&json, Major::Three).unwrap();
             let names: Vec<&str> = description.layers.iter().map(|l| l.name.as_str()).collect();
             assert_eq!(names, ["bottom", "middle", "top"]);
             assert_eq!(description.maxlen, Some(7));

@@ -6,7 +6,7 @@ use super::chain::Link;
 use super::config::Described;
 use crate::import::ImportError;
 use crate::import::stack::{Activated, Taken};
-use crate::recipe::{LayerRecipe, Merge, Recurrent};
+use crate::recipe::{Activation, Embedding, LayerRecipe, Merge, Recurrent};
 
 /// A layer's translation; none for one that does nothing once the network is trained.
 ///
@@ -19,10 +19,10 @@ pub(super) fn translate(
     let layer = &link.layer;
     let recipe = match layer.class.as_str() {
         _ if link.pools_both => LayerRecipe::GlobalMaxAveragePooling {},
-        "Embedding" => LayerRecipe::Embedding {
-            units: layer.number("output_dim")?,
-            mask_zero: layer.flag("mask_zero", false),
-        },
+        "Embedding" => LayerRecipe::Embedding(Embedding {
+            trainable: layer.flag("trainable", true),
+            ..Embedding::new(layer.number("output_dim")?, layer.flag("mask_zero", false))
+        }),
         "LSTM" | "GRU" | "SimpleRNN" => {
             weights = biased(layer, weights)?;
             recurrent(layer, layer, None)?
@@ -91,7 +91,7 @@ fn dense_layer(layer: &Described, mut weights: Vec<ArrayD<f32>>) -> Result<Taken
 
 fn activation(layer: &Described) -> Result<Activated, ImportError> {
     let name = layer.named("activation").unwrap_or("linear");
-    Activated::parse(name)
+    Activated::parse(name, layer.keras)
         .ok_or_else(|| layer.unsupported(format!("its activation {name:?} is not")))
 }
 
@@ -102,20 +102,15 @@ fn recurrent(
     bidirectional: Option<Merge>,
 ) -> Result<LayerRecipe, ImportError> {
     let refused = |reason: &str| Err(layer.unsupported(reason));
-    for (field, ours) in [("activation", "tanh"), ("recurrent_activation", "sigmoid")] {
-        let gates = field == "activation" || cell.class != "SimpleRNN";
-        let theirs = cell.named(field).unwrap_or(ours);
-        if gates && theirs != ours {
-            return refused(&format!(
-                "its {field} is {theirs:?}, and only {ours:?} is taken"
-            ));
-        }
-    }
+    let squashed = |field: &str, usual: Activation| match cell.named(field) {
+        None => Ok(None),
+        Some(name) => match Activated::parse(name, cell.keras) {
+            Some(Activated::Each(found)) => Ok(Some(found).filter(|found| *found != usual)),
+            _ => Err(layer.unsupported(format!("its {field} is {name:?}"))),
+        },
+    };
+    let gated = cell.class != "SimpleRNN";
     for (field, reason) in [
-        (
-            "go_backwards",
-            "it reads rows from their end: only Bidirectional may",
-        ),
         ("return_state", "it returns its state"),
         ("stateful", "it keeps its state from batch to batch"),
         ("time_major", "its steps come before its rows"),
@@ -124,10 +119,22 @@ fn recurrent(
             return refused(reason);
         }
     }
-    if cell.class == "GRU" && !cell.flag("reset_after", false) {
-        return refused("it was made with reset_after = false");
+    let go_backwards = cell.flag("go_backwards", false);
+    if go_backwards && (bidirectional.is_some() || cell.flag("return_sequences", false)) {
+        return refused(
+            "it reads rows from their end (go_backwards) and answers more than its last state",
+        );
     }
+    // Keras 1 had no such switch and reset before the product.
+    let reset_before = cell.class == "GRU" && !cell.flag("reset_after", false);
     let recurrent = Recurrent {
+        activation: squashed("activation", Activation::Tanh)?,
+        recurrent_activation: match gated {
+            true => squashed("recurrent_activation", Activation::Sigmoid)?,
+            false => None,
+        },
+        reset_after: reset_before.then_some(false),
+        go_backwards,
         units: cell.number("units")?,
         return_sequences: cell.flag("return_sequences", false),
         dropout: cell.rate("dropout"),
@@ -151,7 +158,8 @@ fn biased(
         let units = cell.number("units")?;
         let shape = match cell.class.as_str() {
             "LSTM" => vec![4 * units],
-            "GRU" => vec![2, 3 * units],
+            "GRU" if cell.flag("reset_after", false) => vec![2, 3 * units],
+            "GRU" => vec![3 * units],
             _ => vec![units],
         };
         weights.push(ArrayD::zeros(shape));
@@ -179,6 +187,7 @@ fn bidirectional(
             "return_sequences",
             "activation",
             "recurrent_activation",
+            "reset_after",
             "use_bias",
         ];
         if backward.class != forward.class || !backward.agrees(&forward, &alike) {

@@ -11,7 +11,7 @@ use std::path::Path;
 use super::ImportError;
 use super::archive::Archive;
 use super::hdf5::Hdf5;
-use super::stack::{Head, Stack};
+use super::stack::{Head, Major, Stack};
 use config::Description;
 use weights::Weights;
 
@@ -45,7 +45,12 @@ pub(super) fn read(path: &Path, bytes: Vec<u8>, head: Head) -> Result<Stack, Imp
         let version = file.text("/", "keras_version").map_err(refused)?;
         (json, version, Weights::Named(file))
     };
-    let description = Description::parse(&json)?;
+    let major = version.as_deref().and_then(|said| said.split('.').next());
+    let major = match major.and_then(|major| major.parse::<u32>().ok()) {
+        Some(major) if major >= 3 => Major::Three,
+        _ => Major::Two,
+    };
+    let description = Description::parse(&json, major)?;
     let mut stack = Vec::new();
     let links = chain::links(description.layers)?;
     chain::refuse_unmasked(&links)?;

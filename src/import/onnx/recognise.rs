@@ -9,7 +9,7 @@ use super::constants::Constants;
 use super::message::{Graph, Node};
 use super::recurrent;
 use crate::import::stack::{Activated, Taken};
-use crate::recipe::{Activation, LayerRecipe};
+use crate::recipe::{Activation, Embedding, LayerRecipe};
 
 /// The layers, in the order in which they run.
 ///
@@ -50,10 +50,8 @@ impl Found<'_> {
             "Gather" => {
                 if let Some(table) = matrix(0) {
                     self.features = table.shape()[1];
-                    let recipe = LayerRecipe::Embedding {
-                        units: self.features,
-                        mask_zero: false,
-                    };
+                    let embedding = Embedding::new(self.features, false);
+                    let recipe = LayerRecipe::Embedding(embedding);
                     self.push("embedding", recipe, vec![table]);
                 }
             }

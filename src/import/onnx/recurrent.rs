@@ -5,7 +5,7 @@ use ndarray::{ArrayD, Axis, concatenate};
 use super::constants::Constants;
 use super::message::{Graph, Node};
 use super::recognise::{added, slab};
-use crate::recipe::{LayerRecipe, Merge, Recurrent};
+use crate::recipe::{Activation, LayerRecipe, Merge, Recurrent};
 
 /// A recurrent layer.
 pub(super) struct Read {
@@ -42,32 +42,18 @@ pub(super) fn read(node: &Node, constants: &Constants) -> Result<Read, String> {
     };
     let refused = |what: &str| Err(format!("it has an {} {what}", node.op_type));
     let text = |attribute: &str| node.attribute(attribute).map(|a| a.s.as_slice());
-    let directions = match text("direction") {
-        None | Some(b"forward") => 1,
-        Some(b"bidirectional") => 2,
-        Some(_) => return refused("that reads rows from their end"),
+    let (directions, go_backwards) = match text("direction") {
+        None | Some(b"forward") => (1, false),
+        Some(b"bidirectional") => (2, false),
+        Some(_) => (1, true),
     };
     if node.attribute("clip").is_some() || node.int("input_forget", 0) != 0 {
         return refused("that clips or couples its gates");
     }
-    if node.attribute("activations").is_some_and(|given| {
-        let ours: &[&str] = match node.op_type.as_str() {
-            "LSTM" => &["Sigmoid", "Tanh", "Tanh"],
-            "GRU" => &["Sigmoid", "Tanh"],
-            _ => &["Tanh"],
-        };
-        let expected = ours.iter().cycle().take(directions * ours.len());
-        !given
-            .strings
-            .iter()
-            .map(Vec::as_slice)
-            .eq(expected.map(|name| name.as_bytes()))
-    }) {
+    let Some([activation, recurrent_activation]) = activations(node, directions) else {
         return refused("with other activations");
-    }
-    if name == "gru" && node.int("linear_before_reset", 0) == 0 {
-        return refused("that resets before the product");
-    }
+    };
+    let reset_before = name == "gru" && node.int("linear_before_reset", 0) == 0;
     // Weights may come without a bias.
     let input = |at: usize, dims: usize| {
         let name = node.input.get(at).filter(|name| !name.is_empty())?;
@@ -105,7 +91,7 @@ pub(super) fn read(node: &Node, constants: &Constants) -> Result<Read, String> {
         let outer = reordered(&outer.to_owned(), order, units)?;
         let inner = reordered(&inner.to_owned(), order, units)?;
         weights.push(match name {
-            "gru" => stacked(&outer, &inner)?,
+            "gru" if !reset_before => stacked(&outer, &inner)?,
             _ => outer + inner,
         });
     }
@@ -113,11 +99,57 @@ pub(super) fn read(node: &Node, constants: &Constants) -> Result<Read, String> {
         name,
         recurrent: Recurrent {
             bidirectional: (directions == 2).then_some(Merge::Concat),
+            activation: activation.filter(|found| *found != Activation::Tanh),
+            recurrent_activation: recurrent_activation
+                .filter(|found| *found != Activation::Sigmoid),
+            reset_after: reset_before.then_some(false),
+            go_backwards,
             ..Recurrent::new(units, false)
         },
         weights,
         make: kind,
     })
+}
+
+/// What squashes the new state and the gates, where an operator names it; none where it is nothing of ours.
+fn activations(node: &Node, directions: usize) -> Option<[Option<Activation>; 2]> {
+    let Some(given) = node.attribute("activations") else {
+        return Some([None, None]);
+    };
+    let numbers = |attribute: &str| node.attribute(attribute).map(|found| found.floats.clone());
+    let mut alpha = numbers("activation_alpha").unwrap_or_default().into_iter();
+    let mut beta = numbers("activation_beta").unwrap_or_default().into_iter();
+    let mut found = Vec::new();
+    for name in &given.strings {
+        found.push(match name.as_slice() {
+            b"Tanh" => Activation::Tanh,
+            b"Sigmoid" => Activation::Sigmoid,
+            b"Relu" => Activation::Relu,
+            b"Affine" => match (alpha.next().unwrap_or(1.0), beta.next().unwrap_or(0.0)) {
+                (1.0, 0.0) => Activation::Linear,
+                _ => return None,
+            },
+            b"HardSigmoid" => {
+                let line = (alpha.next().unwrap_or(0.2), beta.next().unwrap_or(0.5));
+                let ours = [Activation::HardSigmoid, Activation::HardSigmoid3];
+                ours.into_iter().find(|ours| {
+                    let alpha = ours.straight().unwrap_or_default();
+                    line.1 == 0.5 && (f64::from(line.0) - alpha).abs() < 1e-6
+                })?
+            }
+            _ => return None,
+        });
+    }
+    let one = &found[..found.len() / directions];
+    let (squash, new) = match (node.op_type.as_str(), one) {
+        ("LSTM", [gate, new, again]) if new == again => (Some(*gate), *new),
+        ("GRU", [gate, new]) => (Some(*gate), *new),
+        ("RNN", [new]) => (None, *new),
+        _ => return None,
+    };
+    // Both directions are of one making.
+    let alike = found.chunks_exact(one.len()).all(|other| other == one);
+    alike.then_some([Some(new), squash])
 }
 
 /// Keras's gates by their place in ONNX's order.

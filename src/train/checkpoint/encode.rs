@@ -116,12 +116,15 @@ pub fn decode(bytes: &[u8], origin: &Origin, state: &mut State) -> Result<(), Re
     let read = Read(&arrays);
     let network = read.network("network", &state.stepper.network)?;
     let sizes = network.layers.iter().flat_map(|layer| &layer.weights);
-    let moments = sizes.enumerate().map(|(at, weight)| {
-        let len = [weight.len()];
-        let mean = read.values(&format!("adam.{at}.mean"), &len)?;
-        let square = read.values(&format!("adam.{at}.square"), &len)?;
-        Ok((mean, square))
-    });
+    let moments = sizes
+        .skip(network.frozen())
+        .enumerate()
+        .map(|(at, weight)| {
+            let len = [weight.len()];
+            let mean = read.values(&format!("adam.{at}.mean"), &len)?;
+            let square = read.values(&format!("adam.{at}.square"), &len)?;
+            Ok((mean, square))
+        });
     let moments = moments.collect::<Result<Vec<_>, Refusal>>()?;
     let best = training.best.map(|best| {
         Ok(Best {
@@ -243,7 +246,7 @@ impl Read<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::{FitRecipe, LayerRecipe, Recurrent};
+    use crate::recipe::{Embedding, FitRecipe, LayerRecipe, Recurrent};
     use crate::train::report::Epoch;
     use crate::train::step::Target;
 
@@ -258,10 +261,7 @@ mod tests {
 
     fn fresh() -> State {
         let layers = [
-            LayerRecipe::Embedding {
-                units: 3,
-                mask_zero: true,
-            },
+            LayerRecipe::Embedding(Embedding::new(3, true)),
             LayerRecipe::Lstm(Recurrent::new(2, false)),
             LayerRecipe::Dense {
                 units: 1,

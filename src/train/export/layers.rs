@@ -24,16 +24,16 @@ pub fn write(network: &Network<f32>, trim: Trim) -> Vec<u8> {
 
 /// Whether steps or rows come first while there is time.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Order {
+pub(super) enum Order {
     TimeMajor,  // [time, batch, features], as ONNX's recurrent operators have it
     BatchMajor, // [batch, time, features]
 }
 
 pub(super) struct Writer<'a> {
-    network: &'a Network<f32>,
+    pub(super) network: &'a Network<f32>,
     pub(super) trim: Trim,
     pub(super) graph: Builder,
-    order: Order,
+    pub(super) order: Order,
     /// What the last layer answered; over time or not.
     pub(super) value: Value,
     over_time: bool,
@@ -74,12 +74,16 @@ impl<'a> Writer<'a> {
 
     fn layer(&mut self, layer: &Layer<f32>, carried: &Carried, last: bool) {
         match layer.recipe {
-            LayerRecipe::Embedding { .. } => self.embedding(layer),
+            LayerRecipe::Embedding(_) => self.embedding(layer),
             LayerRecipe::Lstm(ref recurrent) => {
                 self.recurrent(layer, recurrent, &Operator::LSTM, carried);
             }
             LayerRecipe::Gru(ref recurrent) => {
-                self.recurrent(layer, recurrent, &Operator::GRU, carried);
+                let operator = match recurrent.arithmetic().2 {
+                    true => &Operator::GRU,
+                    false => &Operator::GRU_RESET_BEFORE,
+                };
+                self.recurrent(layer, recurrent, operator, carried);
             }
             LayerRecipe::SimpleRnn(ref recurrent) => {
                 self.recurrent(layer, recurrent, &Operator::RNN, carried);
@@ -98,10 +102,11 @@ impl<'a> Writer<'a> {
                 let axis = Attribute::int("axis", 1);
                 self.value = self.graph.node("Concat", &[&max, &average], vec![axis]);
             }
+            LayerRecipe::AttentionPooling { .. } => self.attention(layer, carried),
         }
         if !matches!(
             layer.recipe,
-            LayerRecipe::Embedding { .. }
+            LayerRecipe::Embedding(_)
                 | LayerRecipe::Dense { .. }
                 | LayerRecipe::Dropout { .. }
                 | LayerRecipe::SpatialDropout { .. }
@@ -131,7 +136,11 @@ impl<'a> Writer<'a> {
     }
 
     /// The row of a `[maxlen, features]` table for the pads that the rows lack, as `[1, 1, features]`.
-    fn after_pads(&mut self, name: &str, (features, table): (usize, &Vec<f64>)) -> Value {
+    pub(super) fn after_pads(
+        &mut self,
+        name: &str,
+        (features, table): (usize, &Vec<f64>),
+    ) -> Value {
         let values = table.iter().map(|&value| value as f32);
         let table = self
             .graph
@@ -155,9 +164,14 @@ impl<'a> Writer<'a> {
             Activation::Sigmoid => "Sigmoid",
             Activation::Relu => "Relu",
             Activation::Tanh => "Tanh",
+            Activation::HardSigmoid | Activation::HardSigmoid3 => "HardSigmoid",
         };
         let sum = self.value.clone();
-        self.value = self.graph.node(op, &[&sum], vec![]);
+        let line = activation.straight().map(|alpha| {
+            let alpha = Attribute::float("alpha", alpha as f32);
+            vec![alpha, Attribute::float("beta", 0.5)]
+        });
+        self.value = self.graph.node(op, &[&sum], line.unwrap_or_default());
     }
 
     fn flatten(&mut self) {
@@ -226,7 +240,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Which steps are before the row's length: `[time, batch, 1]` or `[batch, time, 1]`.
-    fn mask(&mut self) -> Value {
+    pub(super) fn mask(&mut self) -> Value {
         if let Some(mask) = &self.mask {
             return mask.clone();
         }
@@ -249,7 +263,7 @@ impl<'a> Writer<'a> {
         self.mask.insert(mask).clone()
     }
 
-    fn repeat(&mut self) -> Value {
+    pub(super) fn repeat(&mut self) -> Value {
         if let Some(repeat) = &self.repeat {
             return repeat.clone();
         }
@@ -276,7 +290,7 @@ impl<'a> Writer<'a> {
         self.graph.node("Gather", &[&shape, &axis], vec![])
     }
 
-    fn time_axis(&self) -> i64 {
+    pub(super) fn time_axis(&self) -> i64 {
         match self.order {
             Order::TimeMajor => 0,
             Order::BatchMajor => 1,
@@ -289,7 +303,7 @@ impl<'a> Writer<'a> {
         self.value = self.graph.node("Transpose", &[&value], vec![perm]);
     }
 
-    fn weight(&mut self, layer: &Layer<f32>, at: usize, what: &str) -> Value {
+    pub(super) fn weight(&mut self, layer: &Layer<f32>, at: usize, what: &str) -> Value {
         let weight = &layer.weights[at];
         let name = format!("{}/{what}", layer.name);
         self.graph

@@ -4,6 +4,7 @@
 //! to see is decided by the layers: see [`Trim`]. The graph's metadata says so too, with `maxlen` and the number of ids,
 //! so that a session can refuse what it cannot take.
 
+mod attention;
 mod graph;
 mod layers;
 pub(crate) mod onnx;
@@ -12,7 +13,7 @@ mod proof;
 mod recurrent;
 
 use crate::bundle::Trim;
-use crate::recipe::{LayerRecipe, Recurrent};
+use crate::recipe::{Embedding, LayerRecipe, Recurrent};
 use crate::text::Side;
 use crate::train::network::Network;
 
@@ -48,18 +49,13 @@ pub fn export(network: &Network<f32>, padding: Side) -> Result<Exported, ExportE
 /// How the rows of a network may be shortened, by what its layers read.
 pub fn trim(network: &Network<f32>, padding: Side) -> Trim {
     let has = |wanted: fn(&LayerRecipe) -> bool| network.layers.iter().any(|l| wanted(&l.recipe));
-    if has(|layer| {
-        matches!(
-            layer,
-            LayerRecipe::Embedding {
-                mask_zero: true,
-                ..
-            }
-        )
-    }) {
+    if has(|layer| layer.embedding().is_some_and(|e| e.mask_zero)) {
         Trim::Masked
     } else if has(|layer| matches!(layer, LayerRecipe::Flatten {}))
-        || has(|layer| layer.recurrent().is_some_and(|r| r.bidirectional.is_some()))
+        || has(|layer| {
+            let recurrent = layer.recurrent();
+            recurrent.is_some_and(|r| r.bidirectional.is_some() || r.go_backwards)
+        })
         || padding == Side::Post
     {
         Trim::None
@@ -78,7 +74,7 @@ fn check(network: &Network<f32>) -> Result<(), ExportError> {
     let mut over_time = true;
     for layer in &network.layers {
         let (wanted, outputs): (Vec<Vec<usize>>, usize) = match layer.recipe {
-            LayerRecipe::Embedding { units, .. } => {
+            LayerRecipe::Embedding(Embedding { units, .. }) => {
                 let rows = layer.weights.first().map_or(0, |w| w.shape()[0]);
                 (vec![vec![rows, units]], units)
             }
@@ -92,7 +88,10 @@ fn check(network: &Network<f32>) -> Result<(), ExportError> {
             }
             LayerRecipe::Gru(ref recurrent) => {
                 over_time = recurrent.return_sequences;
-                let bias = vec![2, 3 * recurrent.units];
+                let bias = match recurrent.arithmetic().2 {
+                    true => vec![2, 3 * recurrent.units],
+                    false => vec![3 * recurrent.units],
+                };
                 (
                     recurrent_shapes(recurrent, features, &bias, 3),
                     recurrent.features(),
@@ -119,6 +118,13 @@ fn check(network: &Network<f32>) -> Result<(), ExportError> {
             LayerRecipe::GlobalMaxAveragePooling {} => {
                 over_time = false;
                 (vec![], 2 * features)
+            }
+            LayerRecipe::AttentionPooling { units } => {
+                over_time = false;
+                (
+                    vec![vec![features, units], vec![units], vec![units, 1]],
+                    features,
+                )
             }
         };
         features = outputs;

@@ -79,12 +79,18 @@ pub struct Node {
 pub struct Attribute {
     #[prost(string, tag = "1")]
     pub name: String,
+    #[prost(float, optional, tag = "2")]
+    pub f: Option<f32>,
     #[prost(int64, optional, tag = "3")]
     pub i: Option<i64>,
     #[prost(bytes = "vec", optional, tag = "4")]
     pub s: Option<Vec<u8>>,
+    #[prost(float, repeated, packed = "false", tag = "7")]
+    pub floats: Vec<f32>,
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub ints: Vec<i64>,
+    #[prost(bytes = "vec", repeated, tag = "9")]
+    pub strings: Vec<Vec<u8>>,
     #[prost(int32, tag = "20")]
     pub kind: i32,
 }
@@ -96,6 +102,39 @@ impl Attribute {
             name: name.to_owned(),
             i: Some(value),
             kind: 2,
+            ..Self::default()
+        }
+    }
+
+    /// `FLOAT`.
+    pub fn float(name: &str, value: f32) -> Self {
+        Self {
+            name: name.to_owned(),
+            f: Some(value),
+            kind: 1,
+            ..Self::default()
+        }
+    }
+
+    /// `FLOATS`.
+    pub fn floats(name: &str, values: &[f32]) -> Self {
+        Self {
+            name: name.to_owned(),
+            floats: values.to_vec(),
+            kind: 6,
+            ..Self::default()
+        }
+    }
+
+    /// `STRINGS`.
+    pub fn strings(name: &str, values: &[&str]) -> Self {
+        Self {
+            name: name.to_owned(),
+            strings: values
+                .iter()
+                .map(|value| value.as_bytes().to_vec())
+                .collect(),
+            kind: 8,
             ..Self::default()
         }
     }

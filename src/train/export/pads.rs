@@ -6,7 +6,7 @@
 
 use ndarray::ArrayD;
 
-use crate::recipe::{Activation, LayerRecipe, Recurrent};
+use crate::recipe::{Activation, Embedding, LayerRecipe, Recurrent};
 use crate::sentiment::sigmoid;
 use crate::train::network::{Layer, Network};
 
@@ -28,6 +28,13 @@ pub enum Carried {
         max: Vec<f64>,
         /// The sums: `[maxlen, features]`
         sum: Vec<f64>,
+    },
+    /// What attention over time has seen.
+    Attended {
+        /// The logarithm of the sum of the steps' weights, minus infinity before the first step: `[maxlen, 1]`
+        weight: Vec<f64>,
+        /// Their weighted mean: `[maxlen, features]`
+        mean: Vec<f64>,
     },
 }
 
@@ -59,7 +66,7 @@ struct Steps {
 /// One layer over all pads: what it carries, and its answers unless it takes time away.
 fn read(layer: &Layer<f32>, input: Steps, (pads, pad): (usize, usize)) -> (Carried, Option<Steps>) {
     match layer.recipe {
-        LayerRecipe::Embedding { units, .. } => {
+        LayerRecipe::Embedding(Embedding { units, .. }) => {
             let table = &layer.weights[0];
             let row: Vec<f64> = (0..units).map(|at| f64::from(table[[pad, at]])).collect();
             let steps = Steps {
@@ -69,14 +76,12 @@ fn read(layer: &Layer<f32>, input: Steps, (pads, pad): (usize, usize)) -> (Carri
             (Carried::Nothing, Some(steps))
         }
         LayerRecipe::Lstm(ref recurrent) => {
-            let (output, cell) = lstm(layer, recurrent.units, &input);
+            let (output, cell) = lstm(layer, recurrent, &input);
             states(recurrent, output, Some(cell))
         }
-        LayerRecipe::Gru(ref recurrent) => {
-            states(recurrent, gru(layer, recurrent.units, &input), None)
-        }
+        LayerRecipe::Gru(ref recurrent) => states(recurrent, gru(layer, recurrent, &input), None),
         LayerRecipe::SimpleRnn(ref recurrent) => {
-            states(recurrent, simple_rnn(layer, recurrent.units, &input), None)
+            states(recurrent, simple_rnn(layer, recurrent, &input), None)
         }
         LayerRecipe::Dense { units, activation } => {
             let values = input
@@ -95,6 +100,7 @@ fn read(layer: &Layer<f32>, input: Steps, (pads, pad): (usize, usize)) -> (Carri
         LayerRecipe::GlobalMaxPooling {}
         | LayerRecipe::GlobalAveragePooling {}
         | LayerRecipe::GlobalMaxAveragePooling {} => (pooled(&input), None),
+        LayerRecipe::AttentionPooling { .. } => (attended(layer, &input), None),
         // A network that flattens is not trimmed and asks for no states.
         LayerRecipe::Flatten {} => (Carried::Nothing, None),
     }
@@ -120,7 +126,9 @@ impl Steps {
 }
 
 /// Outputs and cells before the first step and after each: `[pads + 1, units]`.
-fn lstm(layer: &Layer<f32>, units: usize, input: &Steps) -> (Vec<f64>, Vec<f64>) {
+fn lstm(layer: &Layer<f32>, recipe: &Recurrent, input: &Steps) -> (Vec<f64>, Vec<f64>) {
+    let (new, squash, _) = recipe.arithmetic();
+    let units = recipe.units;
     let [kernel, recurrent, bias] = [0, 1, 2].map(|at| &layer.weights[at]);
     let (mut outputs, mut cells) = (vec![0.0; units], vec![0.0; units]);
     for step in input.chunks() {
@@ -130,41 +138,55 @@ fn lstm(layer: &Layer<f32>, units: usize, input: &Steps) -> (Vec<f64>, Vec<f64>)
         };
         for (unit, cell) in cell.into_iter().enumerate() {
             let [input, forget, candidate, exposed] = [0, 1, 2, 3].map(|g| gate(g * units + unit));
-            let next = sigmoid(forget) * cell + sigmoid(input) * candidate.tanh();
+            let kept = apply(squash, forget) * cell;
+            let next = kept + apply(squash, input) * apply(new, candidate);
             cells.push(next);
-            outputs.push(sigmoid(exposed) * next.tanh());
+            outputs.push(apply(squash, exposed) * apply(new, next));
         }
     }
     (outputs, cells)
 }
 
 /// Outputs before the first step and after each: `[pads + 1, units]`.
-fn gru(layer: &Layer<f32>, units: usize, input: &Steps) -> Vec<f64> {
+fn gru(layer: &Layer<f32>, recipe: &Recurrent, input: &Steps) -> Vec<f64> {
+    let (new, squash, reset_after) = recipe.arithmetic();
+    let units = recipe.units;
     let [kernel, recurrent, bias] = [0, 1, 2].map(|at| &layer.weights[at]);
     let mut outputs = vec![0.0; units];
     for step in input.chunks() {
         let output = last(&outputs, units);
-        let outer = |at: usize| f64::from(bias[[0, at]]) + product(kernel, step, at);
-        let inner = |at: usize| f64::from(bias[[1, at]]) + product(recurrent, &output, at);
+        let biases = |at: usize| match reset_after {
+            true => [bias[[0, at]], bias[[1, at]]].map(f64::from),
+            false => [f64::from(bias[[at]]), 0.0],
+        };
+        let outer = |at: usize| biases(at)[0] + product(kernel, step, at);
+        let inner = |at: usize| biases(at)[1] + product(recurrent, &output, at);
+        let gate = |at: usize| apply(squash, outer(at) + inner(at));
+        let left = output.iter().enumerate();
+        let left: Vec<f64> = left.map(|(unit, old)| old * gate(units + unit)).collect();
         for (unit, old) in output.iter().enumerate() {
-            let [update, reset] = [unit, units + unit].map(|at| sigmoid(outer(at) + inner(at)));
             let candidate = 2 * units + unit;
-            let new = (outer(candidate) + reset * inner(candidate)).tanh();
-            outputs.push(update * old + (1.0 - update) * new);
+            let from_state = match reset_after {
+                true => gate(units + unit) * inner(candidate),
+                false => product(recurrent, &left, candidate),
+            };
+            let (update, state) = (gate(unit), apply(new, outer(candidate) + from_state));
+            outputs.push(update * old + (1.0 - update) * state);
         }
     }
     outputs
 }
 
 /// Outputs before the first step and after each: `[pads + 1, units]`.
-fn simple_rnn(layer: &Layer<f32>, units: usize, input: &Steps) -> Vec<f64> {
+fn simple_rnn(layer: &Layer<f32>, recipe: &Recurrent, input: &Steps) -> Vec<f64> {
+    let units = recipe.units;
     let [kernel, recurrent, bias] = [0, 1, 2].map(|at| &layer.weights[at]);
     let mut outputs = vec![0.0; units];
     for step in input.chunks() {
         let output = last(&outputs, units);
         outputs.extend((0..units).map(|at| {
             let sum = product(kernel, step, at) + product(recurrent, &output, at);
-            (f64::from(bias[[at]]) + sum).tanh()
+            apply(recipe.arithmetic().0, f64::from(bias[[at]]) + sum)
         }));
     }
     outputs
@@ -179,14 +201,20 @@ fn dense(layer: &Layer<f32>, activation: Activation, step: &[f64]) -> Vec<f64> {
     (0..bias.len())
         .map(|at| {
             let sum = f64::from(bias[[at]]) + product(kernel, step, at);
-            match activation {
-                Activation::Linear => sum,
-                Activation::Sigmoid => sigmoid(sum),
-                Activation::Relu => sum.max(0.0),
-                Activation::Tanh => sum.tanh(),
-            }
+            apply(activation, sum)
         })
         .collect()
+}
+
+fn apply(activation: Activation, x: f64) -> f64 {
+    match activation {
+        Activation::Linear => x,
+        Activation::Sigmoid => sigmoid(x),
+        Activation::Relu => x.max(0.0),
+        Activation::Tanh => x.tanh(),
+        Activation::HardSigmoid => (0.2 * x + 0.5).clamp(0.0, 1.0),
+        Activation::HardSigmoid3 => (x / 6.0 + 0.5).clamp(0.0, 1.0),
+    }
 }
 
 /// A row vector times column `at` of a matrix.
@@ -206,4 +234,25 @@ fn pooled(input: &Steps) -> Carried {
         sum.extend(total.iter().zip(step).map(|(total, value)| total + value));
     }
     Carried::Pooled { max, sum }
+}
+
+fn attended(layer: &Layer<f32>, input: &Steps) -> Carried {
+    let features = input.features;
+    let query = &layer.weights[2];
+    let (mut weight, mut mean) = (vec![f64::NEG_INFINITY], vec![0.0; features]);
+    for step in input.chunks() {
+        let said = dense(layer, Activation::Tanh, step);
+        let score = product(query, &said, 0);
+        let (before, old) = (weight[weight.len() - 1], last(&mean, features));
+        let largest = before.max(score);
+        let [kept, new] = [before, score].map(|weight| (weight - largest).exp());
+        weight.push(largest + (kept + new).ln());
+        let share = new / (kept + new);
+        mean.extend(
+            old.iter()
+                .zip(step)
+                .map(|(old, value)| old + (value - old) * share),
+        );
+    }
+    Carried::Attended { weight, mean }
 }

@@ -7,7 +7,7 @@ use super::layers::Writer;
 use super::onnx::{Attribute, Element};
 use super::pads::Carried;
 use crate::bundle::Trim;
-use crate::recipe::{Merge, Recurrent};
+use crate::recipe::{Activation, Merge, Recurrent};
 use crate::train::network::Layer;
 
 /// One of ONNX's recurrent operators.
@@ -31,6 +31,12 @@ impl Operator {
         name: "GRU",
         gates: &[0, 1, 2],
         inner_bias: true,
+    };
+    /// With one bias, as in Keras.
+    pub const GRU_RESET_BEFORE: Self = Self {
+        name: "GRU",
+        gates: &[0, 1, 2],
+        inner_bias: false,
     };
     /// `SimpleRNN`.
     pub const RNN: Self = Self {
@@ -95,7 +101,10 @@ impl Writer<'_> {
         let mut attributes = vec![Attribute::int("hidden_size", units as i64)];
         if directions == 2 {
             attributes.push(Attribute::string("direction", "bidirectional"));
+        } else if recipe.go_backwards {
+            attributes.push(Attribute::string("direction", "reverse"));
         }
+        attributes.extend(activations(operator, recipe, directions));
         if operator.inner_bias {
             // Keras's reset_after: the reset gate acts on the recurrent product.
             attributes.push(Attribute::int("linear_before_reset", 1));
@@ -145,6 +154,45 @@ impl Writer<'_> {
             self.graph.node(reduced, &[&answer], vec![axes, drop])
         };
     }
+}
+
+/// What squashes gates and states, where that is not what ONNX takes by itself.
+fn activations(operator: &Operator, recipe: &Recurrent, directions: usize) -> Vec<Attribute> {
+    let (new, gate, _) = recipe.arithmetic();
+    if (new, gate) == (Activation::Tanh, Activation::Sigmoid) {
+        return Vec::new();
+    }
+    let each = match operator.name {
+        "LSTM" => vec![gate, new, new],
+        "GRU" => vec![gate, new],
+        _ => vec![new],
+    };
+    let all: Vec<Activation> = each.repeat(directions);
+    let names: Vec<&str> = all
+        .iter()
+        .map(|activation| match activation {
+            Activation::Linear => "Affine",
+            Activation::Sigmoid => "Sigmoid",
+            Activation::Relu => "Relu",
+            Activation::Tanh => "Tanh",
+            Activation::HardSigmoid | Activation::HardSigmoid3 => "HardSigmoid",
+        })
+        .collect();
+    // A number for each of them that has one, in order.
+    let lines: Vec<(f32, f32)> = all
+        .iter()
+        .filter_map(|activation| match activation {
+            Activation::Linear => Some((1.0, 0.0)),
+            _ => activation.straight().map(|alpha| (alpha as f32, 0.5)),
+        })
+        .collect();
+    let mut attributes = vec![Attribute::strings("activations", &names)];
+    if !lines.is_empty() {
+        let (alpha, beta): (Vec<f32>, Vec<f32>) = lines.into_iter().unzip();
+        attributes.push(Attribute::floats("activation_alpha", &alpha));
+        attributes.push(Attribute::floats("activation_beta", &beta));
+    }
+    attributes
 }
 
 /// A `[inputs, gates units]` matrix of Keras as ONNX's `[gates units, inputs]`, gates in ONNX's order.

@@ -177,7 +177,7 @@ fn pairs<'a, R: Real>(a: &'a [R], b: &'a [R]) -> impl Iterator<Item = (R, R)> + 
 }
 
 /// The steps of `from` `[positions, features]` at other positions.
-fn gather<R: Real>(from: &[R], positions: &[usize], features: usize, to: &mut Vec<R>) {
+pub(super) fn gather<R: Real>(from: &[R], positions: &[usize], features: usize, to: &mut Vec<R>) {
     zeroed(to, from.len());
     for (to, &position) in to.chunks_exact_mut(features).zip(positions) {
         to.copy_from_slice(&from[position * features..(position + 1) * features]);

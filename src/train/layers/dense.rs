@@ -1,5 +1,6 @@
 //! `Dense`: a product, a bias, an activation.
 
+use super::activation::{apply, slope};
 use super::{Backward, Context, Operation, Saved, zeroed};
 use crate::recipe::Activation;
 use crate::train::kernel::{View, product};
@@ -60,36 +61,5 @@ impl<R: Real> Operation<R> for Dense {
         zeroed(pass.input_gradient, pass.input.len());
         let kernel = View::new(context.weight(0), self.inputs, self.units);
         product(pass.input_gradient, gradient, kernel.transposed(), false);
-    }
-}
-
-fn apply<R: Real>(activation: Activation, x: R) -> R {
-    match activation {
-        Activation::Linear => x,
-        Activation::Sigmoid => x.sigmoid(),
-        Activation::Relu => {
-            if x < R::ZERO {
-                R::ZERO
-            } else {
-                x
-            }
-        }
-        Activation::Tanh => x.tanh(),
-    }
-}
-
-/// The activation's derivative, from its output.
-fn slope<R: Real>(activation: Activation, y: R) -> R {
-    match activation {
-        Activation::Linear => R::ONE,
-        Activation::Sigmoid => y * (R::ONE - y),
-        Activation::Relu => {
-            if y > R::ZERO {
-                R::ONE
-            } else {
-                R::ZERO
-            }
-        }
-        Activation::Tanh => R::ONE - y * y,
     }
 }

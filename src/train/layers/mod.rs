@@ -3,6 +3,9 @@
 //! A layer is a function of its weights and its input; what backward needs of forward lies in [`Saved`]. Activations are
 //! row-major `[positions, features]` while there is time and `[rows, features]` after it (see [`Layout`]).
 
+mod activation;
+mod attention;
+mod backwards;
 mod bidirectional;
 mod dense;
 mod dropout;
@@ -18,12 +21,14 @@ use super::layout::Layout;
 use super::real::Real;
 use crate::recipe::{self, Activation, LayerRecipe};
 
+pub use attention::AttentionPooling;
+pub use backwards::Backwards;
 pub use bidirectional::Bidirectional;
 pub use dense::Dense;
 pub use dropout::Dropout;
 pub use flatten::Flatten;
 pub use pooling::{Pooling, Statistic};
-pub use recurrent::{Cell, Gru, Lstm, Recurrent, SimpleRnn};
+pub use recurrent::{Cell, General, Gru, Kind, Lstm, Recurrent, SimpleRnn};
 pub use sequence::Sequence;
 
 /// What one call of a layer may read.
@@ -105,10 +110,22 @@ pub fn operation<R: Real>(
 ) -> (Box<dyn Operation<R>>, Shape) {
     let features = input.features;
     match *recipe {
-        LayerRecipe::Embedding { .. } => unreachable!("the embedding is the network's own"),
-        LayerRecipe::Lstm(ref recurrent) => recurrent_layer(recurrent, input, || Lstm),
-        LayerRecipe::Gru(ref recurrent) => recurrent_layer(recurrent, input, || Gru),
-        LayerRecipe::SimpleRnn(ref recurrent) => recurrent_layer(recurrent, input, || SimpleRnn),
+        LayerRecipe::Embedding(_) => unreachable!("the embedding is the network's own"),
+        LayerRecipe::Lstm(ref recurrent) => recurrent_layer(recurrent, input, || {
+            direction(recurrent, features, Lstm, Kind::Lstm)
+        }),
+        LayerRecipe::Gru(ref recurrent) => {
+            let kind = match recurrent.arithmetic().2 {
+                true => Kind::GruResetAfter,
+                false => Kind::GruResetBefore,
+            };
+            recurrent_layer(recurrent, input, || {
+                direction(recurrent, features, Gru, kind)
+            })
+        }
+        LayerRecipe::SimpleRnn(ref recurrent) => recurrent_layer(recurrent, input, || {
+            direction(recurrent, features, SimpleRnn, Kind::SimpleRnn)
+        }),
         LayerRecipe::Dense { units, activation } => {
             let activation = if last { Activation::Linear } else { activation };
             (
@@ -151,25 +168,54 @@ pub fn operation<R: Real>(
         LayerRecipe::GlobalMaxAveragePooling {} => {
             pooling(&[Statistic::Max, Statistic::Average], features)
         }
+        LayerRecipe::AttentionPooling { units } => (
+            Box::new(AttentionPooling { features, units }),
+            Shape {
+                steps: None,
+                features,
+            },
+        ),
+    }
+}
+
+/// One direction: by the cell where the arithmetic is usual, else number by number.
+fn direction<R: Real, C: Cell + 'static>(
+    recipe: &recipe::Recurrent,
+    inputs: usize,
+    cell: C,
+    kind: Kind,
+) -> Box<dyn Operation<R>> {
+    let (activation, recurrent_activation, _) = recipe.arithmetic();
+    match recipe.is_usual() {
+        true => Box::new(Recurrent {
+            inputs,
+            units: recipe.units,
+            return_sequences: recipe.return_sequences,
+            recurrent_dropout: recipe.recurrent_dropout,
+            cell,
+        }),
+        false => Box::new(General {
+            kind,
+            inputs,
+            units: recipe.units,
+            return_sequences: recipe.return_sequences,
+            recurrent_dropout: recipe.recurrent_dropout,
+            activation,
+            recurrent_activation,
+        }),
     }
 }
 
 /// Input dropout, the layer itself, and the same from the other end.
-fn recurrent_layer<R: Real, C: Cell + 'static>(
+fn recurrent_layer<R: Real>(
     recipe: &recipe::Recurrent,
     input: Shape,
-    cell: fn() -> C,
+    direction: impl Fn() -> Box<dyn Operation<R>>,
 ) -> (Box<dyn Operation<R>>, Shape) {
     let direction = || -> Box<dyn Operation<R>> {
-        let layer = Recurrent {
-            inputs: input.features,
-            units: recipe.units,
-            return_sequences: recipe.return_sequences,
-            recurrent_dropout: recipe.recurrent_dropout,
-            cell: cell(),
-        };
+        let layer = direction();
         if recipe.dropout == 0.0 {
-            return Box::new(layer);
+            return layer;
         }
         let dropout = Dropout {
             rate: recipe.dropout,
@@ -185,6 +231,13 @@ fn recurrent_layer<R: Real, C: Cell + 'static>(
         steps: input.steps.filter(|_| recipe.return_sequences),
         features: recipe.features(),
     };
+    if recipe.go_backwards {
+        let backwards = Backwards {
+            then: direction(),
+            inputs: input.features,
+        };
+        return (Box::new(backwards), shape);
+    }
     let Some(merge) = recipe.bidirectional else {
         return (direction(), shape);
     };

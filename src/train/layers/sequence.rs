@@ -4,14 +4,14 @@ use super::{Backward, Context, Operation, Saved};
 use crate::train::real::Real;
 
 /// `first`, and `then` of what it answers.
-pub struct Sequence<A, B> {
+pub struct Sequence<A, R> {
     /// Has no weights.
     pub first: A,
     /// Has all of them.
-    pub then: B,
+    pub then: Box<dyn Operation<R>>,
 }
 
-impl<R: Real, A: Operation<R>, B: Operation<R>> Operation<R> for Sequence<A, B> {
+impl<R: Real, A: Operation<R>> Operation<R> for Sequence<A, R> {
     fn forward(
         &self,
         context: &mut Context<'_, R>,

@@ -22,10 +22,9 @@ pub use plot::plot;
 pub use record::{Outcome, Record, RecordError, Run};
 pub use table::{Table, loss_in_words};
 
-use super::dataset::{Dataset, Splits};
 use super::fit::{Control, Event, Happened};
 use super::report::History;
-use super::run::Prepared;
+use super::run::{Prepared, Reviews};
 use crate::recipe::Recipe;
 
 /// Why a search ended early.
@@ -42,15 +41,6 @@ pub enum SweepError {
     /// There are no threads.
     #[error("a run cannot be started: {0}")]
     Threads(#[from] rayon::ThreadPoolBuildError),
-}
-
-/// What all runs read.
-#[derive(Clone, Copy)]
-pub struct Reviews<'a> {
-    /// The reviews.
-    pub dataset: &'a Dataset,
-    /// Which of them teach and which choose.
-    pub splits: &'a Splits,
 }
 
 /// How the cores are shared.
@@ -177,9 +167,14 @@ fn waiting(planned: Vec<Planned>) -> VecDeque<Waiting> {
     waiting
 }
 
-/// Whether the rows of two recipes are the same.
+/// Whether two recipes read the same rows and begin with the same vectors.
 fn reads_alike(a: &Recipe, b: &Recipe) -> bool {
-    a.masked() == b.masked() && a.encoder_spec() == b.encoder_spec()
+    let vectors = |recipe: &Recipe| {
+        let embedding = recipe.embedding()?;
+        let file = embedding.pretrained.clone()?;
+        Some((file, embedding.units))
+    };
+    a.masked() == b.masked() && a.encoder_spec() == b.encoder_spec() && vectors(a) == vectors(b)
 }
 
 impl Waiting {
@@ -192,8 +187,7 @@ impl Waiting {
     ) -> Result<Option<Run>, SweepError> {
         let Planned { settings, recipe } = &self.planned;
         let prepared = self.texts.0.get_or_init(|| {
-            Prepared::new(recipe.clone(), reviews.dataset, reviews.splits)
-                .map_err(|error| error.to_string())
+            Prepared::new(recipe.clone(), reviews).map_err(|error| error.to_string())
         });
         let prepared = prepared.as_ref().map_err(|reason| SweepError::Texts {
             settings: in_words(settings),

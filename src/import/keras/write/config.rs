@@ -80,15 +80,7 @@ pub(super) fn model(network: &Network<f32>, format: KerasFormat) -> Result<Value
 /// Behind `mask_zero` Keras's maximum reads the masked steps too. With pads at the back these repeat a recurrent layer's last
 /// output and change no maximum; any other layer below makes them something else.
 fn refuse_other_masks(layers: &[Layer<f32>]) -> Result<(), ImportError> {
-    let masked = |layer: &Layer<f32>| {
-        matches!(
-            layer.recipe,
-            LayerRecipe::Embedding {
-                mask_zero: true,
-                ..
-            }
-        )
-    };
+    let masked = |layer: &Layer<f32>| layer.recipe.embedding().is_some_and(|e| e.mask_zero);
     if !layers.first().is_some_and(masked) {
         return Ok(());
     }
@@ -165,25 +157,21 @@ fn described(
     let name = &layer.name;
     let weights = |at: usize| layer.weights[at].shape();
     let (class, config) = match layer.recipe {
-        LayerRecipe::Embedding { units, mask_zero } => {
+        LayerRecipe::Embedding(ref embedding) => {
             let rows = weights(0)[0];
             let config = json!({
-                "name": name, "input_dim": rows, "output_dim": units, "mask_zero": mask_zero,
+                "name": name, "input_dim": rows, "output_dim": embedding.units,
+                "mask_zero": embedding.mask_zero, "trainable": embedding.trainable,
             });
             ("Embedding", config)
         }
-        LayerRecipe::Lstm(ref recurrent) => return Ok(wrapped(name, "LSTM", recurrent)),
-        LayerRecipe::Gru(ref recurrent) => return Ok(wrapped(name, "GRU", recurrent)),
+        LayerRecipe::Lstm(ref recurrent) => return wrapped(layer, position, ("LSTM", recurrent)),
+        LayerRecipe::Gru(ref recurrent) => return wrapped(layer, position, ("GRU", recurrent)),
         LayerRecipe::SimpleRnn(ref recurrent) => {
-            return Ok(wrapped(name, "SimpleRNN", recurrent));
+            return wrapped(layer, position, ("SimpleRNN", recurrent));
         }
         LayerRecipe::Dense { units, activation } => {
-            let activation = match activation {
-                Activation::Linear => "linear",
-                Activation::Sigmoid => "sigmoid",
-                Activation::Relu => "relu",
-                Activation::Tanh => "tanh",
-            };
+            let activation = activated((position, layer), activation)?;
             (
                 "Dense",
                 json!({"name": name, "units": units, "activation": activation}),
@@ -204,11 +192,49 @@ fn described(
                 reason: "Keras has it only as two layers".to_owned(),
             });
         }
+        LayerRecipe::AttentionPooling { .. } => {
+            return Err(ImportError::Layer {
+                position,
+                name: name.clone(),
+                class: "AttentionPooling1D".to_owned(),
+                reason: "Keras has no such layer; --format onnx writes it".to_owned(),
+            });
+        }
     };
     Ok((class, config))
 }
 
-fn wrapped(name: &str, class: &'static str, recurrent: &Recurrent) -> (&'static str, Value) {
+/// Keras's name.
+///
+/// # Errors
+/// Keras 2 and 3 mean different functions by it.
+fn activated(
+    (position, layer): (usize, &Layer<f32>),
+    activation: Activation,
+) -> Result<&'static str, ImportError> {
+    match activation {
+        Activation::Linear => Ok("linear"),
+        Activation::Sigmoid => Ok("sigmoid"),
+        Activation::Relu => Ok("relu"),
+        Activation::Tanh => Ok("tanh"),
+        Activation::HardSigmoid | Activation::HardSigmoid3 => Err(ImportError::Layer {
+            position,
+            name: layer.name.clone(),
+            class: crate::train::network::kind(&layer.recipe).to_owned(),
+            reason: "Keras 2 and 3 mean different functions by hard_sigmoid".to_owned(),
+        }),
+    }
+}
+
+fn wrapped(
+    layer: &Layer<f32>,
+    position: usize,
+    (class, recurrent): (&'static str, &Recurrent),
+) -> Result<(&'static str, Value), ImportError> {
+    let name = &layer.name;
+    let (activation, recurrent_activation, reset_after) = recurrent.arithmetic();
+    let activation = activated((position, layer), activation)?;
+    let recurrent_activation = activated((position, layer), recurrent_activation)?;
     let described = |name: &str| {
         let mut config = json!({
             "name": name,
@@ -216,14 +242,19 @@ fn wrapped(name: &str, class: &'static str, recurrent: &Recurrent) -> (&'static 
             "return_sequences": recurrent.return_sequences,
             "dropout": recurrent.dropout,
             "recurrent_dropout": recurrent.recurrent_dropout,
+            "activation": activation,
+            "go_backwards": recurrent.go_backwards,
         });
+        if class != "SimpleRNN" {
+            config["recurrent_activation"] = json!(recurrent_activation);
+        }
         if class == "GRU" {
-            config["reset_after"] = json!(true);
+            config["reset_after"] = json!(reset_after);
         }
         config
     };
     let merge = match recurrent.bidirectional {
-        None => return (class, described(name)),
+        None => return Ok((class, described(name))),
         Some(Merge::Concat) => "concat",
         Some(Merge::Sum) => "sum",
         Some(Merge::Mul) => "mul",
@@ -232,8 +263,6 @@ fn wrapped(name: &str, class: &'static str, recurrent: &Recurrent) -> (&'static 
     let inner = described(&format!("{name}_one_way"));
     // Keras 3 looks for a wrapped class by its module in either kind of file.
     let inner = object("keras.layers", class, inner, KerasFormat::Archive);
-    (
-        "Bidirectional",
-        json!({"name": name, "layer": inner, "merge_mode": merge}),
-    )
+    let config = json!({"name": name, "layer": inner, "merge_mode": merge});
+    Ok(("Bidirectional", config))
 }

@@ -1,6 +1,7 @@
 //! Recurrent layers, from one skeleton: a product for the inputs of a chunk of steps, a small product and the cell's own
 //! arithmetic for each step, and backward the same, with the weights' gradients gathered while a chunk is in the cache.
 
+mod general;
 mod gru;
 mod lstm;
 mod simple_rnn;
@@ -12,6 +13,7 @@ use super::{Backward, Context, Operation, Saved, sized, zeroed};
 use crate::train::real::Real;
 use crate::train::vector::Vector;
 
+pub use general::{General, Kind};
 pub use gru::Gru;
 pub use lstm::Lstm;
 pub use simple_rnn::SimpleRnn;
