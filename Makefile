@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build serve test lint bench bench-serve golden exchange test-all slow-clients under-load fuzz image onnxruntime clean
+.PHONY: build serve test lint bench bench-serve bench-vectors course golden exchange test-all slow-clients under-load fuzz image onnxruntime clean
 
 CARGO ?= cargo
 LISTEN ?= 127.0.0.1:8080
@@ -43,6 +43,14 @@ bench: onnxruntime
 # Requests a second, bulk and idle, beside what bounds them and beside Python servers. Needs wrk.
 bench-serve: onnxruntime
 	@CARGO="$(CARGO)" scripts/bench-serve.sh
+
+# Word vectors beside gensim: 400,000 words of 300 numbers, read and asked.
+bench-vectors:
+	@CARGO="$(CARGO)" scripts/bench-vectors.sh
+
+# The course's four networks here and in Keras, in one run: IMDB=aclImdb/train NAVER=naver_shopping.tsv. Takes an hour on two cores.
+course: onnxruntime
+	@CARGO="$(CARGO)" scripts/course.sh "$(IMDB)" "$(NAVER)"
 
 # And what needs Keras, Docker, HAProxy or time.
 test-all: test lint golden exchange slow-clients under-load fuzz image

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use rand::RngExt;
-use sentiment::recipe::{Activation, FitRecipe, LayerRecipe, Recurrent};
+use sentiment::recipe::{Activation, Embedding, FitRecipe, LayerRecipe, Recurrent};
 use sentiment::text::{
     Encoder, EncoderSpec, Level, Moment, PaddingSpec, Side, TextSpec, TokenizerSpec,
 };
@@ -186,10 +186,7 @@ fn time(
     batch: Result<usize, std::num::ParseIntError>,
 ) -> Result<f64, Failure> {
     let layers = [
-        LayerRecipe::Embedding {
-            units: case.embedding,
-            mask_zero: false,
-        },
+        LayerRecipe::Embedding(Embedding::new(case.embedding, false)),
         LayerRecipe::Lstm(Recurrent::new(case.hidden[0], true)),
         LayerRecipe::Lstm(Recurrent::new(case.hidden[1], false)),
         LayerRecipe::Dense {

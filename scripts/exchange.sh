@@ -34,7 +34,7 @@ for model in imdb naver; do
 done
 ranks=$folder/ranks.json
 printf '{"a": 1, "b": 2, "c": 3, "d": 9, "e": 20, "f": 24}\n' >"$ranks"
-for model in functional_pools_both merge_sum merge_ave without_biases time_distributed masked_lstm flatten; do
+for model in functional_pools_both merge_sum merge_ave without_biases time_distributed masked_lstm flatten go_backwards masked_backwards; do
     name=${model//_/-}
     "$sentiment" import --name "$name" --model "tests/fixtures/keras_small/${model}_keras2/model.keras" \
         --tokenizer "$ranks" --index-from 3 --out "$folder/models" >"$folder/said"
