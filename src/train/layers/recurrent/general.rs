@@ -3,15 +3,14 @@
 
 mod row;
 
-use row::{Row, RowBack};
-
-use super::super::activation::{apply, slope};
-use super::super::dropout::draw_mask;
 use super::super::{Backward, Context, Operation, Saved, zeroed};
 use crate::recipe::Activation;
 use crate::train::kernel::{View, product};
+use crate::train::layers::activation::{apply, slope};
+use crate::train::layers::dropout::draw_mask;
 use crate::train::layout::Layout;
 use crate::train::real::Real;
+use row::{Row, RowBack};
 
 /// What a layer does at a step; weights and gates are Keras's, in its order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

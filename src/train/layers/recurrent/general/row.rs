@@ -1,7 +1,7 @@
 //! The arithmetic of one row at one step.
 
-use super::super::super::activation::{apply, slope};
 use super::{General, Kind};
+use crate::train::layers::activation::{apply, slope};
 use crate::train::real::Real;
 
 /// Forward.
