@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build serve test lint bench bench-serve bench-vectors course golden exchange test-all slow-clients under-load fuzz image onnxruntime clean
+.PHONY: build serve test lint bench bench-serve bench-swap bench-vectors course golden exchange test-all slow-clients under-load fuzz image onnxruntime clean
 
 CARGO ?= cargo
 LISTEN ?= 127.0.0.1:8080
@@ -51,6 +51,10 @@ bench-vectors:
 # The course's four networks here and in Keras, in one run: IMDB=aclImdb/train NAVER=naver_shopping.tsv. Takes an hour on two cores.
 course: onnxruntime
 	@CARGO="$(CARGO)" scripts/course.sh "$(IMDB)" "$(NAVER)"
+
+# p99, errors and memory while versions change under full load, and beside a training at half load. Needs wrk.
+bench-swap: build
+	@CARGO="$(CARGO)" scripts/bench-swap.sh
 
 # And what needs Keras, Docker, HAProxy or time.
 test-all: test lint golden exchange slow-clients under-load fuzz image

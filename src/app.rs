@@ -16,13 +16,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 use crate::catalog::{Catalog, CatalogSettings};
-use crate::config::ServeConfig;
+use crate::config::{self, ServeConfig};
 use crate::engine::EngineSettings;
 use crate::engine::session::Runtime;
 use crate::http::{
     self, Access, AccessSettings, ConnectionLimits, Drained, Origins, RequestLimits, Shared,
 };
 use crate::metrics::Metrics;
+use crate::storage::Storage;
 use crate::store::Store;
 use crate::telemetry::{self, Logging, Spans};
 use background::Background;
@@ -45,6 +46,16 @@ pub fn serve(config: &ServeConfig) -> anyhow::Result<()> {
         admin_token: config.admin_token_file.as_deref(),
         rate: config.rate_limit,
     })?;
+    let storage = match &config.worker.model_store {
+        Some(place) => {
+            // A new machine has no copies yet.
+            std::fs::create_dir_all(&config.models)
+                .with_context(|| format!("--models {}", config.models.display()))?;
+            let storage = Storage::open(place.url(), &config::cloud_options())?;
+            Some(Arc::new(storage))
+        }
+        None => None,
+    };
     let catalog = Catalog::load(&runtime, &catalog_settings(config), &metrics)?;
     let catalog = Arc::new(catalog);
     let threads = tokio::runtime::Builder::new_multi_thread()
@@ -69,6 +80,7 @@ pub fn serve(config: &ServeConfig) -> anyhow::Result<()> {
             idle: config.idle_timeout,
         },
         store,
+        storage,
         store_trouble: watch::Sender::new(false),
         access,
         spans: config.otlp_endpoint.as_deref().map(Spans::to).transpose()?,

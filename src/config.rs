@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
-pub use worker::{Database, WorkerConfig};
+pub use worker::{Database, ModelStore, WorkerConfig};
 
 /// Where a model computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -176,6 +176,15 @@ pub fn onnxruntime_library() -> Option<PathBuf> {
     std::env::var_os("ORT_DYLIB_PATH")
         .filter(|path| !path.is_empty())
         .map(PathBuf::from)
+}
+
+/// What the clouds' own variables say, for model storage: keys, regions, endpoints.
+pub fn cloud_options() -> Vec<(String, String)> {
+    let clouds = ["AWS_", "AZURE_", "GOOGLE_"];
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| clouds.iter().any(|cloud| name.starts_with(cloud)))
+        .collect()
 }
 
 /// `2s`, `500ms`, `1m`: a whole number and its unit.

@@ -7,8 +7,8 @@
 //! | floor | modules |
 //! |---|---|
 //! | 0 | [`text`], [`sentiment`] |
-//! | 1 | [`recipe`], [`bundle`], [`config`], [`metrics`], [`telemetry`] |
-//! | 2 | [`store`], [`engine`], [`train`], [`vectors`] |
+//! | 1 | [`recipe`], [`bundle`], [`config`], [`metrics`], [`tls`], [`telemetry`] |
+//! | 2 | [`store`], [`storage`], [`engine`], [`train`], [`vectors`] |
 //! | 3 | [`catalog`], [`import`], [`worker`] |
 //! | 4 | [`http`] |
 //! | 5 | [`app`] |
@@ -55,9 +55,11 @@ pub mod import;
 pub mod metrics;
 pub mod recipe;
 pub mod sentiment;
+pub mod storage;
 pub mod store;
 pub mod telemetry;
 pub mod text;
+pub mod tls;
 pub mod train;
 pub mod vectors;
 pub mod worker;

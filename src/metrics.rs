@@ -46,6 +46,8 @@ pub struct Metrics {
     training_jobs: IntGaugeVec,
     /// `sentiment_store_up`: 1 while the database answers, 0 while it does not; always 0 without one.
     pub store_up: IntGauge,
+    /// `sentiment_model_store_up`: 1 while the model storage answers, 0 while it does not; always 0 without one.
+    pub model_store_up: IntGauge,
     /// `sentiment_activation_failures_total{model}`: versions that were to serve and could not.
     pub activation_failures: IntCounterVec,
     feedback: IntCounterVec,
@@ -142,6 +144,12 @@ impl Metrics {
         let store_up = IntGauge::new("sentiment_store_up", "1 while the database answers.")
             .expect("names are literals");
         register(&registry, store_up.clone());
+        let model_store_up = IntGauge::new(
+            "sentiment_model_store_up",
+            "1 while the model storage answers.",
+        )
+        .expect("names are literals");
+        register(&registry, model_store_up.clone());
         Self {
             request_duration: histogram(
                 "http_server_request_duration_seconds",
@@ -202,6 +210,7 @@ impl Metrics {
                 &["state"],
             ),
             store_up,
+            model_store_up,
             activation_failures: counter(
                 "sentiment_activation_failures_total",
                 "Versions that were to serve and could not.",

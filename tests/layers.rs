@@ -97,6 +97,7 @@ fn what_is_kept_in_one_file_or_folder_is_named_there_alone() {
         ("the runtime", &["ort::"][..], "engine/session.rs"),
         ("the environment", &["env::var", "env::vars"], "config.rs"),
         ("the database", &["sqlx::"], "store"),
+        ("model storage", &["object_store::"], "storage"),
     ] {
         let mut found = false;
         for (path, text) in &sources() {

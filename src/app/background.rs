@@ -44,6 +44,7 @@ impl Background {
         let follower = Follower::new(
             Arc::clone(&shared.catalog),
             Arc::clone(store),
+            shared.storage.clone(),
             config.worker.poll,
         );
         let stopped = background.stop.subscribe();
@@ -55,6 +56,7 @@ impl Background {
             };
             let settings = WorkerSettings {
                 models: config.models.clone(),
+                storage: shared.storage.clone(),
                 nice: NICE,
                 ..WorkerSettings::new(&config.worker, threads)
             };

@@ -9,6 +9,7 @@ pub mod error;
 pub mod folder;
 mod load;
 pub mod manifest;
+mod parcel;
 mod peek;
 pub mod trim;
 pub mod version;
@@ -20,6 +21,7 @@ pub use manifest::{
     Confusion, ImportRecord, LayerSummary, Manifest, Measured, Metrics, PretrainedRecord,
     SourceRecord, SplitMetrics, TrainingRecord,
 };
+pub use parcel::Parcel;
 pub use trim::Trim;
 pub use version::Version;
 pub use write::{Draft, Written, write, write_version};

@@ -102,18 +102,25 @@ fn put_in_place(
 }
 
 /// A folder being written, locked for as long as its writer lives so that no other takes it for a leftover.
-struct Unfinished {
+pub(super) struct Unfinished {
     folder: tempfile::TempDir,
     _lock: File,
 }
 
 impl Unfinished {
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Gives it its name; it is no longer removed.
+    pub fn rename(self, dir: &Path) -> Result<(), BundleError> {
+        fs::rename(self.path(), dir).map_err(BundleError::io(dir))?;
+        let _ = self.folder.keep();
+        Ok(())
     }
 }
 
-fn begin(dir: &Path) -> Result<Unfinished, BundleError> {
+pub(super) fn begin(dir: &Path) -> Result<Unfinished, BundleError> {
     let _turn = lock(dir)?;
     remove_leftovers(dir)?;
     let folder = tempfile::Builder::new()
@@ -129,7 +136,7 @@ fn begin(dir: &Path) -> Result<Unfinished, BundleError> {
 }
 
 /// Held until the file is dropped; the system lets go of it when a process dies.
-fn lock(dir: &Path) -> Result<File, BundleError> {
+pub(super) fn lock(dir: &Path) -> Result<File, BundleError> {
     let file = File::open(dir).map_err(BundleError::io(dir))?;
     file.lock().map_err(BundleError::io(dir))?;
     Ok(file)
@@ -221,9 +228,7 @@ fn publish(
     sync_dir(unfinished.path())?;
     Bundle::load(unfinished.path())?;
     let dir = model.join(version.to_string());
-    fs::rename(unfinished.path(), &dir).map_err(BundleError::io(&dir))?;
-    // It has its name now and is no longer this function's to remove.
-    let _ = unfinished.folder.keep();
+    unfinished.rename(&dir)?;
     sync_dir(&model)?;
     sync_dir(models)?;
     let activated = wanted.is_none() && !model.join(folder::ACTIVE).exists();
@@ -237,7 +242,7 @@ fn publish(
     })
 }
 
-fn put(path: &Path, bytes: &[u8]) -> Result<(), BundleError> {
+pub(super) fn put(path: &Path, bytes: &[u8]) -> Result<(), BundleError> {
     let write = || -> std::io::Result<()> {
         let mut file = File::create_new(path)?;
         file.write_all(bytes)?;
@@ -246,7 +251,7 @@ fn put(path: &Path, bytes: &[u8]) -> Result<(), BundleError> {
     write().map_err(BundleError::io(path))
 }
 
-fn sync_dir(dir: &Path) -> Result<(), BundleError> {
+pub(super) fn sync_dir(dir: &Path) -> Result<(), BundleError> {
     File::open(dir)
         .and_then(|file| file.sync_all())
         .map_err(BundleError::io(dir))

@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::{Catalog, SwapError};
+use super::{Catalog, SwapError, fetch};
 use crate::bundle::Version;
+use crate::storage::Storage;
 use crate::store::{ActiveVersion, Store, Watch};
 
 /// Before a refused version is tried again, at first and at most.
 const PATIENCE: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(600)];
+/// At most before a storage that is away is asked again; at first it is the follower's usual pause.
+const AWAY: Duration = Duration::from_secs(30);
 
 /// What was refused, and when it is tried again.
 struct Refusal {
@@ -27,16 +30,24 @@ struct Refusal {
 pub struct Follower {
     catalog: Arc<Catalog>,
     store: Arc<Store>,
+    storage: Option<Arc<Storage>>,
     poll: Duration,
     refusals: BTreeMap<String, Refusal>,
 }
 
 impl Follower {
     /// Looks every `poll`, and on PostgreSQL at once.
-    pub fn new(catalog: Arc<Catalog>, store: Arc<Store>, poll: Duration) -> Self {
+    pub fn new(
+        catalog: Arc<Catalog>,
+        store: Arc<Store>,
+        storage: Option<Arc<Storage>>,
+        poll: Duration,
+    ) -> Self {
+        catalog.metrics.model_store_up.set(storage.is_some().into());
         Self {
             catalog,
             store,
+            storage,
             poll,
             refusals: BTreeMap::new(),
         }
@@ -58,6 +69,34 @@ impl Follower {
         }
     }
 
+    /// Fetches, loads and swaps.
+    async fn change(&self, wanted: &ActiveVersion) -> Result<(), Refused> {
+        let storage = self.storage.as_deref();
+        let fetched = fetch(storage, self.catalog.models(), wanted).await;
+        if let Some(storage) = storage {
+            let up = storage.is_up().into();
+            self.catalog.metrics.model_store_up.set(up);
+        }
+        fetched.map_err(|error| Refused {
+            reason: format!(
+                "version {} of model {:?} is not here: {error}",
+                wanted.version, wanted.name
+            ),
+            may_pass: error.may_pass(),
+        })?;
+        let (catalog, asked) = (Arc::clone(&self.catalog), wanted.clone());
+        let changed = tokio::task::spawn_blocking(move || change(&catalog, &asked)).await;
+        let reason = match changed {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => panic.to_string(),
+        };
+        Err(Refused {
+            reason,
+            may_pass: false,
+        })
+    }
+
     async fn follow(&mut self, wanted: ActiveVersion) {
         if self.catalog.serves(&wanted.name, &wanted.digest) {
             self.catalog.accept(&wanted.name);
@@ -69,18 +108,15 @@ impl Follower {
         if before.is_some_and(|before| before.since.elapsed() < before.wait) {
             return;
         }
-        let wait = before.map_or(PATIENCE[0], |before| (before.wait * 2).min(PATIENCE[1]));
-        let catalog = Arc::clone(&self.catalog);
-        let asked = wanted.clone();
-        let changed = tokio::task::spawn_blocking(move || change(&catalog, &asked)).await;
-        let reason = match changed {
-            Ok(Ok(())) => {
-                self.refusals.remove(&wanted.name);
-                return;
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(panic) => panic.to_string(),
+        let Err(Refused { reason, may_pass }) = self.change(&wanted).await else {
+            self.refusals.remove(&wanted.name);
+            return;
         };
+        let [first, most] = match may_pass {
+            true => [self.poll.min(AWAY), AWAY],
+            false => PATIENCE,
+        };
+        let wait = before.map_or(first, |before| (before.wait * 2).min(most));
         tracing::error!(
             model = wanted.name,
             version = wanted.version,
@@ -97,6 +133,12 @@ impl Follower {
             },
         );
     }
+}
+
+/// Why a version does not come to serve.
+struct Refused {
+    reason: String,
+    may_pass: bool,
 }
 
 fn change(catalog: &Catalog, wanted: &ActiveVersion) -> Result<(), SwapError> {

@@ -3,6 +3,7 @@
 //! A language belongs to the one model whose manifest says `default_for` it; two claimants stop the start. A model that
 //! cannot be loaded does not: the others serve, and readiness says why it does not.
 
+mod fetch;
 mod follow;
 mod language;
 mod serving;
@@ -19,6 +20,7 @@ use crate::engine::{Engine, EngineError, EngineSettings};
 use crate::metrics::Metrics;
 use serving::{Serving, claims, language_for, primary_language};
 
+pub use fetch::fetch;
 pub use follow::Follower;
 pub use language::Script;
 pub use swap::{Candidate, SwapError};

@@ -4,6 +4,7 @@
 //! the last request that it had taken is answered. A version that is refused changes nothing.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -41,6 +42,11 @@ impl Candidate {
     /// The digest of its manifest.
     pub fn digest(&self) -> &str {
         &self.engine.bundle().manifest.digest
+    }
+
+    /// Where its bundle lies.
+    pub fn folder(&self) -> &Path {
+        &self.engine.bundle().dir
     }
 }
 

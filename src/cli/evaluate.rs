@@ -8,7 +8,9 @@ use std::time::Instant;
 use anyhow::Context as _;
 use clap::ValueEnum;
 use serde::Serialize;
+use tempfile::NamedTempFile;
 
+use super::feedback::{FeedbackArgs, is_feedback};
 use super::open::OpenArgs;
 use super::{Output, Progress, Usage};
 use crate::bundle::{Confusion, Manifest, Measured};
@@ -17,6 +19,7 @@ use crate::recipe::SourceRecipe;
 use crate::sentiment::{Label, Score};
 use crate::train::dataset::{Columns, DataArg, Format, Reading, Row, Rows};
 use crate::train::report::{self, Answer, Table};
+use crate::worker::FEEDBACK;
 
 /// Rows scored together; a few of the engine's own windows, so that encoding one overlaps with running another.
 const WINDOW: usize = 16_384;
@@ -28,8 +31,11 @@ pub(super) struct Args {
     #[arg(value_name = "MODEL")]
     model: String,
     /// Labelled reviews: a folder with pos/ and neg/, or .tsv, .csv, .jsonl, also as .gz or .xz.
+    /// With --database, `feedback` is the feedback in the model's languages.
     #[arg(long, required = true, num_args = 1.., value_name = "[SOURCE=]PATH")]
     data: Vec<DataArg>,
+    #[command(flatten)]
+    feedback: FeedbackArgs,
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t)]
     format: ResultFormat,
@@ -85,7 +91,10 @@ struct SourceEvaluation<'a> {
 /// One `--data`, ready to be read.
 struct Source {
     name: String,
+    /// As it was given.
     path: PathBuf,
+    /// What is read.
+    file: PathBuf,
     columns: Columns,
 }
 
@@ -103,7 +112,8 @@ struct ScoreLine<'a> {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let engine = args.open.open(&args.model)?;
     let manifest = &engine.bundle().manifest;
-    let sources = sources(args, manifest)?;
+    let feedback = args.feedback.read(&args.data, &manifest.languages)?;
+    let sources = sources(args, manifest, feedback.as_ref())?;
     let output = args.output.as_deref().map(Output::open).transpose()?;
     let mut scorer = Scorer {
         engine: &engine,
@@ -196,7 +206,7 @@ impl Scorer<'_> {
             columns: source.columns.clone(),
             labels: true,
         };
-        let mut rows = Rows::open(&source.path, reading)?;
+        let mut rows = Rows::open(&source.file, reading)?;
         loop {
             let window: Vec<Row> = rows.by_ref().take(WINDOW).collect::<Result<_, _>>()?;
             if window.is_empty() {
@@ -258,9 +268,22 @@ fn logit(score: Score) -> f64 {
 }
 
 /// What each `--data` is called and how it is read.
-fn sources(args: &Args, manifest: &Manifest) -> anyhow::Result<Vec<Source>> {
+fn sources(
+    args: &Args,
+    manifest: &Manifest,
+    feedback: Option<&NamedTempFile>,
+) -> anyhow::Result<Vec<Source>> {
     let mut sources: Vec<Source> = Vec::new();
     for data in &args.data {
+        if let Some(file) = feedback.filter(|_| is_feedback(data)) {
+            sources.push(Source {
+                name: FEEDBACK.to_owned(),
+                path: data.path.clone(),
+                file: file.path().to_owned(),
+                columns: Columns::default(),
+            });
+            continue;
+        }
         let known = known_source(data, &manifest.recipe.data.source);
         let folder = Format::of(&data.path)? == Format::Folder;
         let mut name = match (&data.source, known) {
@@ -289,6 +312,7 @@ fn sources(args: &Args, manifest: &Manifest) -> anyhow::Result<Vec<Source>> {
         sources.push(Source {
             name,
             path: data.path.clone(),
+            file: data.path.clone(),
             columns,
         });
     }

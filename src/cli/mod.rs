@@ -6,6 +6,7 @@
 mod data;
 mod evaluate;
 mod export;
+mod feedback;
 mod import;
 mod interrupt;
 mod models;
@@ -13,6 +14,7 @@ mod open;
 mod output;
 mod predict;
 mod progress;
+mod registry;
 mod summary;
 mod sweep;
 mod train;

@@ -1,19 +1,23 @@
 //! `sentiment models`: what is in the folder of models, and which version serves.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use clap::Subcommand;
 
 use super::Usage;
+use super::registry::Registry;
 use super::summary::Summary;
 use super::vectors::{Asked, write_similar};
-use crate::bundle::{self, Bundle, Manifest, SplitMetrics, folder};
-use crate::config::Database;
+use crate::bundle::clock::rfc3339;
+use crate::bundle::{Bundle, Manifest, SplitMetrics, Version, folder};
+use crate::config::{Database, ModelStore};
 use crate::import::word_vectors;
 use crate::recipe::valid_name;
-use crate::store::{ActiveVersion, Store, StoreError};
+use crate::store::Registered;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -26,6 +30,9 @@ pub(super) struct Args {
     /// Database whose registry says which versions serve: sqlite://PATH or postgres://...; the folder says so without one.
     #[arg(long, global = true, value_name = "URL")]
     database: Option<Database>,
+    /// Model storage where the registry's versions lie: s3://BUCKET/PREFIX, gs://, az:// or file:///FOLDER.
+    #[arg(long, global = true, value_name = "URL", requires = "database")]
+    model_store: Option<ModelStore>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -59,15 +66,22 @@ enum Action {
 
 pub(super) fn run(args: Args) -> anyhow::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
+    let registry = args.database.as_ref();
+    let registry = registry.map(|database| Registry::open(database, args.model_store.as_ref()));
+    let registry = registry.transpose()?;
     match args.action {
-        Action::List => {
-            let registry = args
-                .database
-                .map(|database| active(&database))
-                .transpose()?;
-            list(&args.models, registry.as_deref(), &mut out)?;
+        Action::List => list(&args.models, registry.as_ref(), &mut out)?,
+        Action::Show { model } => {
+            let stored = match &registry {
+                Some(registry) => registry.manifest(&args.models, &model)?,
+                None => None,
+            };
+            let manifest = match stored {
+                Some(manifest) => manifest,
+                None => Manifest::read(&folder::resolve(&args.models, &model)?)?,
+            };
+            show(&manifest, &mut out)?;
         }
-        Action::Show { model } => show(&args.models, &model, &mut out)?,
         Action::Similar {
             model,
             words,
@@ -78,37 +92,16 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
             write_similar(&mut out, &answers, false)?;
         }
         Action::Activate { model } => {
-            activate(&args.models, &model, args.database.as_ref(), &mut out)?;
+            activate(&args.models, &model, registry.as_ref(), &mut out)?;
         }
     }
     Ok(out.flush()?)
 }
 
-/// What the registry says.
-fn active(database: &Database) -> anyhow::Result<Vec<ActiveVersion>> {
-    with_store(database, async |store| store.active().await)
-}
-
-fn with_store<T>(
-    database: &Database,
-    work: impl AsyncFnOnce(&Store) -> Result<T, StoreError>,
-) -> anyhow::Result<T> {
-    let threads = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    threads.block_on(async {
-        let store = Store::new(database.url())?;
-        let done = work(&store).await?;
-        store.close().await;
-        Ok(done)
-    })
-}
-
-fn list(
-    models: &Path,
-    registry: Option<&[ActiveVersion]>,
-    out: &mut impl Write,
-) -> anyhow::Result<()> {
+fn list(models: &Path, registry: Option<&Registry>, out: &mut impl Write) -> anyhow::Result<()> {
+    let registered = registry.map(Registry::versions).transpose()?;
+    let registered = registered.unwrap_or_default();
+    let mut here = BTreeSet::new();
     let mut table = vec![
         [
             "MODEL",
@@ -120,17 +113,22 @@ fn list(
         ]
         .map(str::to_owned),
     ];
-    for found in folder::list(models)? {
+    // Who has only the registry has no folder.
+    let found = match registry {
+        Some(_) if !models.is_dir() => Vec::new(),
+        _ => folder::list(models)?,
+    };
+    for found in found {
         let active = folder::active(models, &found.name);
         for version in found.versions {
             let dir = models.join(&found.name).join(version.to_string());
             let name = format!("{}@{version}", found.name);
-            let registered = registry
-                .into_iter()
-                .flatten()
-                .find(|active| active.name == found.name);
-            let serves = match (registered, &active) {
-                (Some(registered), _) => registered.version == i64::from(version.number()),
+            let number = i64::from(version.number());
+            here.insert((found.name.clone(), number));
+            let mut known = registered.iter().filter(|known| known.name == found.name);
+            let chosen = known.find(|known| known.active);
+            let serves = match (chosen, &active) {
+                (Some(chosen), _) => chosen.version == number,
                 (None, Ok(active)) => *active == Some(version),
                 (None, Err(_)) => false,
             };
@@ -161,6 +159,18 @@ fn list(
             eprintln!("warning: {error}");
         }
     }
+    let elsewhere = |known: &&Registered| !here.contains(&(known.name.clone(), known.version));
+    for known in registered.iter().filter(elsewhere) {
+        let none = || "-".to_owned();
+        table.push([
+            format!("{}@{}", known.name, known.version),
+            if known.active { "*" } else { "" }.to_owned(),
+            none(),
+            none(),
+            none(),
+            rfc3339(UNIX_EPOCH + Duration::from_millis(known.created_ms.unsigned_abs())),
+        ]);
+    }
     write_table(out, &table, &[3, 4])
 }
 
@@ -173,9 +183,7 @@ fn accuracy(manifest: &Manifest) -> String {
     }
 }
 
-fn show(models: &Path, model: &str, out: &mut impl Write) -> anyhow::Result<()> {
-    let dir = folder::resolve(models, model)?;
-    let manifest = Manifest::read(&dir)?;
+fn show(manifest: &Manifest, out: &mut impl Write) -> anyhow::Result<()> {
     let summary = Summary {
         name: &manifest.name,
         layers: &manifest.layers,
@@ -266,7 +274,7 @@ fn write_metrics(out: &mut impl Write, name: &str, split: &SplitMetrics) -> io::
 fn activate(
     models: &Path,
     model: &str,
-    database: Option<&Database>,
+    registry: Option<&Registry>,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let usage = || Usage(format!("{model:?} is no NAME@VERSION"));
@@ -274,21 +282,20 @@ fn activate(
     if !valid_name(name) {
         return Err(usage().into());
     }
-    let version: bundle::Version = version.parse().map_err(|_| usage())?;
+    let version: Version = version.parse().map_err(|_| usage())?;
     let dir = models.join(name).join(version.to_string());
-    if dir.is_dir() {
-        let manifest = Manifest::read(&dir).with_context(|| format!("{model} is not activated"))?;
-        if let Some(database) = database {
-            let active = ActiveVersion {
-                name: name.to_owned(),
-                version: i64::from(version.number()),
-                digest: manifest.digest,
-                location: None,
-            };
-            with_store(database, async |store| store.activate(&active).await)?;
-        }
+    if let Some(registry) = registry {
+        let here = dir.is_dir().then_some(dir.as_path());
+        registry
+            .activate(name, version, here)
+            .with_context(|| format!("{model} is not activated"))?;
+    } else if dir.is_dir() {
+        Manifest::read(&dir).with_context(|| format!("{model} is not activated"))?;
     }
-    folder::activate(models, name, version)?;
+    // Servers on other machines need no copy here.
+    if registry.is_none() || dir.is_dir() {
+        folder::activate(models, name, version)?;
+    }
     writeln!(out, "{name}@{version} serves")?;
     Ok(())
 }

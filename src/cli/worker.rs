@@ -6,8 +6,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::sync::watch;
 
-use crate::config::{Database, LogFormat, WorkerConfig, usable_cpus};
+use crate::config::{self, Database, LogFormat, WorkerConfig, usable_cpus};
 use crate::engine::session::Runtime;
+use crate::storage::Storage;
 use crate::store::Store;
 use crate::telemetry;
 use crate::worker::{Worker, WorkerSettings};
@@ -37,9 +38,12 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let _logging = telemetry::start(args.log_format, &args.log_level)?;
     let runtime = Runtime::load()?;
+    let storage = args.worker.model_store.as_ref();
+    let storage = storage.map(|place| Storage::open(place.url(), &config::cloud_options()));
     let threads = args.worker.train_threads;
     let settings = WorkerSettings {
         models: args.models.clone(),
+        storage: storage.transpose()?.map(Arc::new),
         once: args.once,
         ..WorkerSettings::new(&args.worker, threads.map_or_else(usable_cpus, usize::from))
     };

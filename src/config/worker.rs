@@ -35,9 +35,40 @@ impl fmt::Debug for Database {
     }
 }
 
+/// The URL of a model storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelStore(String);
+
+impl ModelStore {
+    /// As it was given.
+    pub fn url(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ModelStore {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<Self, String> {
+        let known = [
+            "s3://", "s3a://", "gs://", "az://", "abfs://", "abfss://", "file:///",
+        ];
+        match known.iter().any(|scheme| url.starts_with(scheme)) {
+            true => Ok(Self(url.to_owned())),
+            false => Err("expected s3://BUCKET/PREFIX, gs://, az:// or file:///FOLDER".into()),
+        }
+    }
+}
+
 /// Where a worker finds and leaves things.
 #[derive(Clone, Debug, clap::Args)]
 pub struct WorkerConfig {
+    /// Model storage that servers and workers on many machines share: s3://BUCKET/PREFIX, gs://, az:// or file:///FOLDER, with
+    /// keys and endpoints in the cloud's own variables; the folder of models then keeps copies. Without one they share the
+    /// folder.
+    #[arg(long, value_name = "URL")]
+    pub model_store: Option<ModelStore>,
+
     /// Folder below which the data of training jobs lies.
     #[arg(long, value_name = "DIR", default_value = "data")]
     pub data_dir: PathBuf,

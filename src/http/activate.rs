@@ -11,6 +11,7 @@ use super::Shared;
 use super::body::Received;
 use super::error::{Code, Problem};
 use super::models::{self, Model};
+use crate::catalog::fetch;
 use crate::store::{ActiveVersion, StoreError};
 
 /// Which one.
@@ -37,16 +38,47 @@ pub(super) async fn activate(
         Problem::new(code, error.to_string())
     })?;
     let version = models::parse(&name, &wanted.version)?;
+    let registered = match &shared.store {
+        Some(store) => store.version(&name, i64::from(version.number())).await?,
+        None => None,
+    };
+    if let Some(registered) = &registered {
+        fetch(
+            shared.storage.as_deref(),
+            shared.catalog.models(),
+            registered,
+        )
+        .await?;
+    }
     let candidate = {
         let (shared, name) = (Arc::clone(&shared), name.clone());
         models::on_disk(move || Ok(shared.catalog.prepare(&name, version)?)).await?
     };
     if let Some(store) = &shared.store {
+        let location = match (&registered, &shared.storage) {
+            (
+                Some(ActiveVersion {
+                    location: Some(location),
+                    ..
+                }),
+                _,
+            ) => Ok(Some(location.clone())),
+            // Servers on other machines shall find it too.
+            (_, Some(storage)) => storage.store(candidate.folder()).await.map(Some),
+            (_, None) => Ok(None),
+        };
+        let location = match location {
+            Ok(location) => location,
+            Err(error) => {
+                shared.catalog.discard(&candidate);
+                return Err(error.into());
+            }
+        };
         let active = ActiveVersion {
             name: name.clone(),
             version: i64::from(version.number()),
             digest: candidate.digest().to_owned(),
-            location: None,
+            location,
         };
         if let Err(error) = store.activate(&active).await {
             shared.catalog.discard(&candidate);

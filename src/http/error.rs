@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::bundle::BundleError;
 use crate::catalog::{RouteError, SwapError};
 use crate::engine::ItemError;
+use crate::storage::StorageError;
 use crate::store::StoreError;
 
 /// What went wrong, in the words of the interface.
@@ -56,8 +57,10 @@ pub enum Code {
     NotReady,
     /// The server is going away.
     Draining,
-    /// There is no database, or it does not answer.
+    /// The server was started without a database.
     StoreDisabled,
+    /// The database or the model storage does not answer.
+    StoreUnavailable,
     /// No answer in time.
     DeadlineExceeded,
     /// A fault of the server.
@@ -89,6 +92,7 @@ impl Code {
             Self::NotReady => "not_ready",
             Self::Draining => "draining",
             Self::StoreDisabled => "store_disabled",
+            Self::StoreUnavailable => "store_unavailable",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::Internal => "internal",
         }
@@ -116,7 +120,8 @@ impl Code {
             Self::Overloaded => "The server has more to do than it can",
             Self::NotReady => "The server is not ready",
             Self::Draining => "The server is going away",
-            Self::StoreDisabled => "The server has no database that answers",
+            Self::StoreDisabled => "The server has no database",
+            Self::StoreUnavailable => "The database or the model storage does not answer",
             Self::DeadlineExceeded => "The answer took too long",
             Self::Internal => "The server failed",
         }
@@ -139,9 +144,11 @@ impl Code {
             | Self::TooManyItems
             | Self::UnsupportedLanguage => StatusCode::UNPROCESSABLE_ENTITY,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::Overloaded | Self::NotReady | Self::Draining | Self::StoreDisabled => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Overloaded
+            | Self::NotReady
+            | Self::Draining
+            | Self::StoreDisabled
+            | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -151,7 +158,9 @@ impl Code {
     fn retry_after(self) -> Option<u32> {
         match self {
             Self::Overloaded | Self::RateLimited => Some(1),
-            Self::NotReady | Self::Draining | Self::StoreDisabled => Some(5),
+            Self::NotReady | Self::Draining | Self::StoreDisabled | Self::StoreUnavailable => {
+                Some(5)
+            }
             Self::MalformedJson
             | Self::Unauthorized
             | Self::Forbidden
@@ -283,13 +292,28 @@ impl From<StoreError> for Problem {
         match &error {
             StoreError::Url(_) | StoreError::Database(_) | StoreError::Migration(_) => Self {
                 cause: Some(error.to_string()),
-                ..Self::new(Code::StoreDisabled, "the database does not answer")
+                ..Self::new(Code::StoreUnavailable, "the database does not answer")
             },
             StoreError::KeyReused(_) => Self::new(Code::Conflict, error.to_string()),
             StoreError::UnknownVersion { .. } => Self::new(Code::UnknownModel, error.to_string()),
             StoreError::Foreign { .. } | StoreError::LeaseLost(_) => {
                 Self::internal(error.to_string())
             }
+        }
+    }
+}
+
+impl From<StorageError> for Problem {
+    fn from(error: StorageError) -> Self {
+        match &error {
+            StorageError::Url(_) | StorageError::Away(_) => Self {
+                cause: Some(error.to_string()),
+                ..Self::new(Code::StoreUnavailable, "the model storage does not answer")
+            },
+            StorageError::Missing(_) | StorageError::Damaged { .. } => {
+                Self::new(Code::Conflict, error.to_string())
+            }
+            StorageError::Bundle(_) => Self::internal(error.to_string()),
         }
     }
 }

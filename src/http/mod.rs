@@ -40,6 +40,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::catalog::Catalog;
 use crate::metrics::Metrics;
+use crate::storage::Storage;
 use crate::store::Store;
 use crate::telemetry::Spans;
 use body::BodyLimits;
@@ -77,7 +78,9 @@ pub struct Shared {
     pub limits: RequestLimits,
     /// The database, where there is one.
     pub store: Option<Arc<Store>>,
-    /// Whether it did not answer when it was last asked.
+    /// The model storage, where there is one.
+    pub storage: Option<Arc<Storage>>,
+    /// Whether the database did not answer when it was last asked.
     pub store_trouble: watch::Sender<bool>,
     /// Who may ask.
     pub access: Access,

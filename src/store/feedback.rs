@@ -41,6 +41,8 @@ pub struct Feedback {
 pub struct FeedbackFilter {
     /// In one of these languages, or in none that is known; all where there are none.
     pub languages: Vec<String>,
+    /// On this model's answers; on any model's and on none where there is none.
+    pub model: Option<String>,
     /// No newer than this, in milliseconds since 1970.
     pub until_ms: Option<i64>,
 }
@@ -103,7 +105,7 @@ impl Store {
     pub async fn feedback(&self, filter: &FeedbackFilter) -> Result<Vec<Feedback>, StoreError> {
         self.ready().await?;
         let rows = sqlx::query(
-            "select id, text, label, language from feedback where created_ms <= $1 order by created_ms, id",
+            "select id, text, label, language, model from feedback where created_ms <= $1 order by created_ms, id",
         )
         .bind(filter.until_ms.unwrap_or(i64::MAX))
         .fetch_all(&self.pool)
@@ -117,7 +119,8 @@ impl Store {
                 }
                 _ => true,
             };
-            if wanted {
+            let model: Option<String> = row.try_get(4)?;
+            if wanted && (filter.model.is_none() || model == filter.model) {
                 found.push(Feedback {
                     id: super::queue::id(row.try_get(0)?)?,
                     text: row.try_get(1)?,

@@ -117,7 +117,8 @@ impl Store {
         let mut transaction = self.pool.begin().await?;
         sqlx::query(self.sql(
             "insert into model_versions (name, version, digest, location, created_ms) values ($1, $2, $3, $4, {now}) \
-             on conflict (name, version) do nothing",
+             on conflict (name, version) do update set location = coalesce(model_versions.location, excluded.location) \
+             where model_versions.digest = excluded.digest",
         ))
         .bind(wanted.name.as_str())
         .bind(wanted.version)

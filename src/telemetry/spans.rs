@@ -18,6 +18,8 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
+use crate::tls;
+
 /// The longest that the end of the process waits for the collector.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -95,6 +97,7 @@ impl Spans {
     /// # Errors
     /// It is no address.
     pub fn to(endpoint: &str) -> Result<Self, SpansError> {
+        tls::set_up();
         let exporter = SpanExporter::builder()
             .with_http()
             .with_protocol(Protocol::HttpBinary)

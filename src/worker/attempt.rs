@@ -1,15 +1,13 @@
 //! One attempt at a job, on threads that may wait: read, train, prove, publish.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::pulse::Pulse;
-use super::{WorkerSettings, better, reviews};
-use crate::bundle::{self, Bundle, Draft, Manifest, Version, folder};
+use super::{WorkerSettings, reviews};
 use crate::engine::session::Runtime;
 use crate::store::{Failure, FeedbackFilter, Id, Lease, Publication, Store, StoreError};
 use crate::train::checkpoint::{CheckpointError, Checkpoints, Start};
@@ -51,7 +49,7 @@ pub(super) fn forget(settings: &WorkerSettings, lease: &Lease) {
 
 impl End {
     /// Nothing will change by itself.
-    fn hopeless(error: impl ToString) -> Self {
+    pub(super) fn hopeless(error: impl ToString) -> Self {
         Self::Failed(Failure {
             error: error.to_string(),
             again: false,
@@ -59,7 +57,7 @@ impl End {
         })
     }
 
-    fn try_again(error: impl ToString) -> Self {
+    pub(super) fn try_again(error: impl ToString) -> Self {
         Self::Failed(Failure {
             error: error.to_string(),
             again: true,
@@ -136,6 +134,7 @@ impl Attempt {
                 languages: languages.map(str::to_owned).collect(),
                 // Every attempt learns from the same rows.
                 until_ms: Some(job.created_ms),
+                model: None,
             };
             self.wait(self.store.feedback(&filter))?
         } else {
@@ -182,73 +181,10 @@ impl Attempt {
         }
     }
 
-    fn compare(&self, draft: &Draft) -> Result<(), End> {
-        let name = &self.lease.job.name;
-        let registered = self.wait(self.store.active())?;
-        let version = match registered.iter().find(|active| active.name == *name) {
-            Some(active) => active.version.to_string().parse().ok(),
-            None => folder::active(&self.settings.models, name).unwrap_or(None),
-        };
-        let Some(version) = version else {
-            return Ok(());
-        };
-        let version: Version = version;
-        let dir = self.place(version);
-        // One that cannot be read is no reason to keep a good one back.
-        let Ok(active) = Manifest::read(&dir) else {
-            return Ok(());
-        };
-        match better::worse(&draft.metrics, &active) {
-            Some(reason) => Err(End::hopeless(reason)),
-            None => Ok(()),
-        }
-    }
-
-    fn put(&self, draft: Draft) -> Result<Publication, End> {
-        let models = &self.settings.models;
-        let name = &self.lease.job.name;
-        fs::create_dir_all(models).map_err(End::try_again)?;
-        let mut refused = None;
-        loop {
-            let taken = folder::versions(models, name).map_err(End::try_again)?;
-            let taken = taken
-                .last()
-                .map_or(0, |version| i64::from(version.number()));
-            let number = self.wait(self.store.reserve(&self.lease, taken, refused))?;
-            let version: Version = number.to_string().parse().map_err(End::try_again)?;
-            let dir = self.place(version);
-            if !dir.exists() {
-                bundle::write_version(models, draft.clone(), version).map_err(End::try_again)?;
-            } else if !self.is_ours(&dir, &draft) {
-                refused = Some(number);
-                continue;
-            }
-            let manifest = Manifest::read(&dir).map_err(End::try_again)?;
-            return Ok(Publication {
-                version: number,
-                digest: manifest.digest,
-                location: None,
-            });
-        }
-    }
-
-    /// Whether a bundle in the place of the reserved version is what an attempt before this one published: it is whole and
-    /// of the same recipe, seed and reviews, from which come the same weights.
-    fn is_ours(&self, dir: &Path, draft: &Draft) -> bool {
-        Bundle::load(dir).is_ok_and(|bundle| {
-            let manifest = bundle.manifest;
-            manifest.recipe == draft.recipe
-                && manifest.seed == draft.seed
-                && manifest.training.fingerprint == draft.training.fingerprint
-        })
-    }
-
-    fn place(&self, version: Version) -> PathBuf {
-        let model = self.settings.models.join(&self.lease.job.name);
-        model.join(version.to_string())
-    }
-
-    fn wait<T>(&self, store: impl Future<Output = Result<T, StoreError>>) -> Result<T, End> {
+    pub(super) fn wait<T>(
+        &self,
+        store: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, End> {
         self.handle.block_on(store).map_err(End::from)
     }
 }

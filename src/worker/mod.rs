@@ -6,6 +6,7 @@
 
 mod attempt;
 mod better;
+mod publish;
 mod pulse;
 mod reviews;
 
@@ -19,15 +20,20 @@ use tokio::sync::watch;
 
 use crate::config::WorkerConfig;
 use crate::engine::session::Runtime;
+use crate::storage::Storage;
 use crate::store::{Failure, Lease, Store, StoreError};
 use attempt::{Attempt, End};
 use pulse::Pulse;
+
+pub use reviews::{FEEDBACK, put_aside};
 
 /// How a worker works.
 #[derive(Clone, Debug)]
 pub struct WorkerSettings {
     /// The folder of models, into which bundles are published.
     pub models: PathBuf,
+    /// Where bundles are published instead, if servers on other machines are to find them.
+    pub storage: Option<Arc<Storage>>,
     /// The folder below which the data of jobs lies.
     pub data: PathBuf,
     /// The folder of checkpoints, one folder in it for each job.
@@ -51,6 +57,7 @@ impl WorkerSettings {
     pub fn new(config: &WorkerConfig, threads: usize) -> Self {
         Self {
             models: PathBuf::from("models"),
+            storage: None,
             data: config.data_dir.clone(),
             checkpoints: config.checkpoints.clone(),
             checkpoint_every: config.checkpoint_every,

@@ -50,6 +50,11 @@ impl Pulse {
         told.beat.progress = Some(progress);
     }
 
+    /// The training is over and this is done now.
+    pub fn tell_phase(&self, phase: Value) {
+        self.told().beat.progress = Some(phase);
+    }
+
     /// An epoch is finished.
     pub fn tell_epoch(&self, epoch: i64, figures: Value) {
         self.told().epochs.push((epoch, figures));

@@ -10,7 +10,7 @@ use crate::store::{Feedback, Job};
 use crate::train::dataset::DataArg;
 
 /// The word that stands for feedback, and the source that it becomes.
-pub(super) const FEEDBACK: &str = "feedback";
+pub const FEEDBACK: &str = "feedback";
 
 /// Where a job's reviews are.
 pub(super) struct Reviews {
@@ -49,7 +49,7 @@ pub(super) fn find(job: &Job, data: &Path, feedback: &[Feedback]) -> Result<Revi
         if feedback.is_empty() && !paths.is_empty() {
             tracing::info!(job = %job.id, "there is no feedback to learn from");
         } else {
-            let written = write(feedback).map_err(|error| format!("feedback: {error}"))?;
+            let written = put_aside(feedback).map_err(|error| format!("feedback: {error}"))?;
             paths.push(DataArg {
                 source: Some(FEEDBACK.to_owned()),
                 path: written.path().to_owned(),
@@ -103,7 +103,11 @@ fn within(data: &Path, name: &Path) -> Result<PathBuf, String> {
     }
 }
 
-fn write(feedback: &[Feedback]) -> std::io::Result<NamedTempFile> {
+/// Feedback as a file of JSON lines, which goes with its handle.
+///
+/// # Errors
+/// There is no room for it.
+pub fn put_aside(feedback: &[Feedback]) -> std::io::Result<NamedTempFile> {
     let mut file = tempfile::Builder::new()
         .prefix("feedback-")
         .suffix(".jsonl")

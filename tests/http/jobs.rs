@@ -8,7 +8,7 @@ use crate::shop;
 use crate::small::ENGLISH;
 use crate::wire::{Answer, head};
 
-const TOKEN: &str = "token-zqxjkv-0123456789";
+pub const TOKEN: &str = "token-zqxjkv-0123456789";
 const BEARER: &str = "Bearer token-zqxjkv-0123456789";
 
 /// A server with a database and an administrator.
@@ -36,7 +36,7 @@ pub fn admin(server: &Server, method: &str, path: &str, body: Option<&Value>) ->
     server.send(method, path, &headers, body.as_ref().map(String::as_bytes))
 }
 
-fn recipe(epochs: usize) -> Value {
+pub fn recipe(epochs: usize) -> Value {
     let room = Room::new();
     shop::write_recipe(&room, &format!("epochs = {epochs}"));
     let mut recipe: sentiment::recipe::Recipe =
@@ -47,9 +47,13 @@ fn recipe(epochs: usize) -> Value {
 }
 
 fn put_reviews(server: &Server) {
+    put_reviews_in(server.room());
+}
+
+pub fn put_reviews_in(room: &Room) {
     let reviews = shop::room_with_reviews();
     let text = std::fs::read(reviews.path("shop.tsv")).unwrap();
-    server.room().write("data/shop.tsv", text);
+    room.write("data/shop.tsv", text);
 }
 
 /// The events of a job up to its end: names and data.
@@ -243,7 +247,13 @@ fn a_server_whose_database_is_down_starts_and_answers_texts() {
     let server = Server::of(room, &flags);
     assert_eq!(server.post(&json!({"text": "good"})).status, 200);
     let answer = admin(&server, "GET", "/v1/training/jobs", None);
-    assert_eq!(answer.refusal(), (503, "store_disabled".into()));
+    assert_eq!(answer.refusal(), (503, "store_unavailable".into()));
+    assert!(answer.header("retry-after").is_some());
+    let body = json!({"text": "good", "label": "positive"});
+    let headers = [("content-type", "application/json")];
+    let body = body.to_string();
+    let answer = server.send("POST", "/v1/feedback", &headers, Some(body.as_bytes()));
+    assert_eq!(answer.refusal(), (503, "store_unavailable".into()));
     wait_for(|| server.get("/readyz").json()["details"][0].is_string());
     let ready = server.get("/readyz");
     assert_eq!(ready.status, 200);

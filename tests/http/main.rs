@@ -14,6 +14,8 @@ mod models;
 mod operations;
 #[path = "../program/mod.rs"]
 mod program;
+#[path = "../s3/mod.rs"]
+mod s3;
 mod sentiment;
 mod server;
 mod shipped;
@@ -24,6 +26,7 @@ mod shutdown;
 #[path = "../small/mod.rs"]
 mod small;
 mod start;
+mod storage;
 mod stream;
 mod swap;
 mod tracing;

@@ -34,7 +34,7 @@ fn the_series_of_the_interface_are_there_with_their_labels_and_no_others() {
     server.raw("BREW", "/healthz", &[], "");
     let answer = server.get("/metrics");
     let text = answer.text();
-    let expected: [(&str, &str, &[&str]); 14] = [
+    let expected: [(&str, &str, &[&str]); 15] = [
         (
             "http_server_request_duration_seconds",
             "histogram",
@@ -57,6 +57,7 @@ fn the_series_of_the_interface_are_there_with_their_labels_and_no_others() {
             "histogram",
             &["model", "version"],
         ),
+        ("sentiment_model_store_up", "gauge", &[]),
         ("sentiment_store_up", "gauge", &[]),
         ("sentiment_truncated_total", "counter", &["model"]),
         ("sentiment_rejected_total", "counter", &["reason"]),

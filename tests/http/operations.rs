@@ -265,7 +265,7 @@ fn the_page_of_the_api_holds_the_description_and_explains_every_code() {
         .iter()
         .map(|code| code["const"].as_str().unwrap())
         .collect();
-    assert_eq!(codes.len(), 23);
+    assert_eq!(codes.len(), 24);
     let refused = server.post(&json!({"text": ""})).json();
     let (_, anchor) = refused["type"].as_str().unwrap().split_once('#').unwrap();
     assert!(codes.contains(anchor), "{anchor}");

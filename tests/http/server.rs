@@ -58,7 +58,12 @@ impl Server {
     }
 
     pub fn of(room: Room, flags: &[&str]) -> Self {
-        let mut child = room.serve(flags).stderr(Stdio::piped()).spawn().unwrap();
+        let command = room.serve(flags);
+        Self::started(room, command)
+    }
+
+    pub fn started(room: Room, mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = channel();
         std::thread::spawn(move || {

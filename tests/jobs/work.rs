@@ -6,7 +6,7 @@ use sentiment::bundle::Bundle;
 use sentiment::sentiment::Label;
 use sentiment::store::{JobState, NewFeedback};
 
-use crate::Shop;
+use crate::{Shop, program};
 
 const FAST: &str = "epochs = 2";
 
@@ -131,7 +131,7 @@ fn feedback_is_learned_from_beside_the_original_reviews() {
                 Label::Positive
             },
             language: Some("en".into()),
-            model: None,
+            model: (at < 5).then(|| "shop".into()),
             version: None,
             answered: None,
         };
@@ -151,6 +151,27 @@ fn feedback_is_learned_from_beside_the_original_reviews() {
     let sources = bundle.manifest.training.sources;
     let rows: Vec<(String, u64)> = sources.into_iter().map(|s| (s.name, s.rows)).collect();
     assert_eq!(rows, [("shop".into(), 360), ("feedback".into(), 10)]);
+
+    let evaluate = ["evaluate", "shop@1", "--format", "json", "--device", "cpu"];
+    let kept = ["--data", "feedback", "--database", &shop.url];
+    let answers = shop.room.answers(&[&evaluate[..], &kept[..]].concat(), "");
+    assert_eq!(answers[0]["rows"], 10);
+    assert_eq!(answers[0]["sources"]["feedback"]["path"], "feedback");
+    for (model, rows) in [("shop", Some(5)), ("naver", None)] {
+        let only = ["--feedback-model", model];
+        let output = shop
+            .room
+            .run(&[&evaluate[..], &kept[..], &only[..]].concat(), b"");
+        match rows {
+            Some(rows) => assert_eq!(program::lines(&output.stdout)[0]["rows"], rows),
+            None => assert!(program::stderr(&output).contains("naver")),
+        }
+    }
+    let pointless = ["--data", "shop.tsv", "--database", &shop.url];
+    let output = shop
+        .room
+        .run(&[&evaluate[..], &pointless[..]].concat(), b"");
+    assert_eq!(output.status.code(), Some(2));
 }
 
 #[test]

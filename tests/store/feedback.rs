@@ -35,6 +35,7 @@ fn feedback_is_kept_until_it_is_deleted_or_too_old() {
             let filter = FeedbackFilter {
                 languages: languages.iter().map(|l| (*l).to_owned()).collect(),
                 until_ms: None,
+                ..FeedbackFilter::default()
             };
             let found = store.feedback(&filter).await.unwrap();
             let mut texts: Vec<String> = found.into_iter().map(|f| f.text).collect();
