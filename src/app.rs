@@ -82,6 +82,7 @@ pub fn serve(config: &ServeConfig) -> anyhow::Result<()> {
         store,
         storage,
         store_trouble: watch::Sender::new(false),
+        data_allow: config.worker.data_allow.clone(),
         access,
         spans: config.otlp_endpoint.as_deref().map(Spans::to).transpose()?,
         draining: AtomicBool::new(false),

@@ -2,6 +2,7 @@
 //!
 //! The only file that reads environment variables. What is refused here is refused before a port is bound.
 
+pub mod allow;
 mod worker;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::allow::DataPrefix;
+
 /// A database's URL, whose password is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Database(String);
@@ -72,6 +74,19 @@ pub struct WorkerConfig {
     /// Folder below which the data of training jobs lies.
     #[arg(long, value_name = "DIR", default_value = "data")]
     pub data_dir: PathBuf,
+
+    /// Prefix of URLs from which training jobs may take data, such as `https://data.example/reviews/`; a server lists what its workers
+    /// do. Can be given several times.
+    #[arg(long, value_name = "PREFIX", value_delimiter = ',')]
+    pub data_allow: Vec<DataPrefix>,
+
+    /// Most bytes of data from one URL.
+    #[arg(long, value_name = "BYTES", default_value = "1073741824")]
+    pub data_max_bytes: u64,
+
+    /// Time for data from one URL.
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = super::wait)]
+    pub data_timeout: Duration,
 
     /// Folder of the checkpoints of training jobs; workers that share it go on where another was killed.
     #[arg(long, value_name = "DIR", default_value = "data/checkpoints")]

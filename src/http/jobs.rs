@@ -18,6 +18,7 @@ use super::body::Received;
 use super::error::{Code, Problem};
 use super::follow::follow;
 use crate::bundle::digest;
+use crate::config::allow::{DataPrefix, allowed, is_url};
 use crate::recipe::{Recipe, valid_name};
 use crate::store::{Id, Job, NewJob, Page, Store};
 use crate::train::dataset::{DataArg, check_sources};
@@ -95,7 +96,8 @@ pub(super) async fn enqueue(
     let body = Received::json(request, limits).await?;
     let body = body.decompressed(limits)?.into_owned();
     let recipes = shared.catalog.models().join("recipes");
-    let mut new = tokio::task::spawn_blocking(move || parse(&body, &recipes))
+    let allow = shared.data_allow.clone();
+    let mut new = tokio::task::spawn_blocking(move || parse(&body, &recipes, &allow))
         .await
         .map_err(|error| Problem::internal(error.to_string()))??;
     new.idempotency_key = key;
@@ -200,7 +202,7 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 }
 
 /// Checks all that can be checked without the data.
-fn parse(body: &[u8], recipes: &std::path::Path) -> Result<NewJob, Problem> {
+fn parse(body: &[u8], recipes: &std::path::Path, allow: &[DataPrefix]) -> Result<NewJob, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let asked: Asked =
         serde_path_to_error::deserialize(&mut deserializer).map_err(|error| refusal(&error))?;
@@ -227,7 +229,7 @@ fn parse(body: &[u8], recipes: &std::path::Path) -> Result<NewJob, Problem> {
     if asked.data.is_empty() {
         return Err(invalid("data is empty: name what to learn from"));
     }
-    check_data(&recipe, &asked.data)?;
+    check_data(&recipe, &asked.data, allow)?;
     let recipe =
         serde_json::to_value(&recipe).map_err(|error| Problem::internal(error.to_string()))?;
     Ok(NewJob {
@@ -254,8 +256,8 @@ fn named(recipes: &std::path::Path, name: &str) -> Result<Recipe, Problem> {
     Recipe::load(&path).map_err(|error| invalid(error.to_string()))
 }
 
-/// Each name could be below the worker's folder, and together they are what the recipe needs.
-fn check_data(recipe: &Recipe, data: &[String]) -> Result<(), Problem> {
+/// Each name could be below the worker's folder or is a URL that may be followed, and together they are what the recipe needs.
+fn check_data(recipe: &Recipe, data: &[String], allow: &[DataPrefix]) -> Result<(), Problem> {
     if let Some(file) = recipe.embedding().and_then(|e| e.pretrained.as_ref()) {
         check_below(file, "layers[0].pretrained", file)?;
     }
@@ -264,7 +266,12 @@ fn check_data(recipe: &Recipe, data: &[String]) -> Result<(), Problem> {
         let arg: DataArg = name
             .parse()
             .map_err(|error| invalid(format!("data {name:?}: {error}")))?;
-        check_below(&arg.path.display().to_string(), "data", name)?;
+        let path = arg.path.display().to_string();
+        if is_url(&path) {
+            allowed(allow, &path).map_err(|error| invalid(format!("data {error}")))?;
+        } else {
+            check_below(&path, "data", name)?;
+        }
         sources.push(arg);
     }
     if sources.is_empty() && recipe.data.source.is_empty() {

@@ -39,6 +39,7 @@ use tower_http::compression::predicate::{
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::catalog::Catalog;
+use crate::config::allow::DataPrefix;
 use crate::metrics::Metrics;
 use crate::storage::Storage;
 use crate::store::Store;
@@ -82,6 +83,8 @@ pub struct Shared {
     pub storage: Option<Arc<Storage>>,
     /// Whether the database did not answer when it was last asked.
     pub store_trouble: watch::Sender<bool>,
+    /// From where jobs may take data by URL.
+    pub data_allow: Vec<DataPrefix>,
     /// Who may ask.
     pub access: Access,
     /// Where spans go.

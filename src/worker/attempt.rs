@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::download::DownloadError;
 use super::pulse::Pulse;
+use super::reviews::Fetched;
 use super::{WorkerSettings, reviews};
 use crate::engine::session::Runtime;
 use crate::store::{Failure, FeedbackFilter, Id, Lease, Publication, Store, StoreError};
@@ -94,6 +96,15 @@ impl From<CheckpointError> for End {
     }
 }
 
+impl From<DownloadError> for End {
+    fn from(error: DownloadError) -> Self {
+        match error {
+            DownloadError::Refused(_) => Self::hopeless(error),
+            DownloadError::Failed(_) => Self::try_again(error),
+        }
+    }
+}
+
 impl Attempt {
     pub fn run(&self) -> End {
         self.publish().map_or_else(|end| end, End::Published)
@@ -140,7 +151,16 @@ impl Attempt {
         } else {
             Vec::new()
         };
-        let reviews = reviews::find(job, &self.settings.data, &feedback).map_err(End::hopeless)?;
+        let mut downloads = Vec::new();
+        for url in reviews::urls(job).map_err(End::hopeless)? {
+            let download = self.handle.block_on(self.settings.by_url.fetch(&url));
+            downloads.push(download?);
+        }
+        let fetched = Fetched {
+            feedback,
+            downloads,
+        };
+        let reviews = reviews::find(job, &self.settings.data, fetched).map_err(End::hopeless)?;
         let dataset = dataset::read(&reviews.recipe.data, &reviews.paths).map_err(End::hopeless)?;
         let splits = dataset::split(&reviews.recipe.data, &dataset).map_err(End::hopeless)?;
         let prepared = Prepared::new(

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod better;
+mod download;
 mod publish;
 mod pulse;
 mod reviews;
@@ -25,6 +26,7 @@ use crate::store::{Failure, Lease, Store, StoreError};
 use attempt::{Attempt, End};
 use pulse::Pulse;
 
+pub use download::ByUrl;
 pub use reviews::{FEEDBACK, put_aside};
 
 /// How a worker works.
@@ -36,6 +38,8 @@ pub struct WorkerSettings {
     pub storage: Option<Arc<Storage>>,
     /// The folder below which the data of jobs lies.
     pub data: PathBuf,
+    /// What is taken by URL.
+    pub by_url: ByUrl,
     /// The folder of checkpoints, one folder in it for each job.
     pub checkpoints: PathBuf,
     /// Steps from one checkpoint to the next.
@@ -59,6 +63,11 @@ impl WorkerSettings {
             models: PathBuf::from("models"),
             storage: None,
             data: config.data_dir.clone(),
+            by_url: ByUrl {
+                allow: config.data_allow.clone(),
+                max_bytes: config.data_max_bytes,
+                timeout: config.data_timeout,
+            },
             checkpoints: config.checkpoints.clone(),
             checkpoint_every: config.checkpoint_every,
             threads,

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use crate::config::allow::is_url;
 use crate::recipe::{Recipe, SourceRecipe};
 use crate::store::{Feedback, Job};
 use crate::train::dataset::DataArg;
@@ -18,8 +19,8 @@ pub(super) struct Reviews {
     pub recipe: Recipe,
     /// Its sources' paths.
     pub paths: Vec<DataArg>,
-    /// Goes with the training.
-    _feedback: Option<NamedTempFile>,
+    /// They go with the training.
+    _files: Vec<NamedTempFile>,
 }
 
 /// Whether a job learns from feedback.
@@ -27,29 +28,57 @@ pub(super) fn wants_feedback(job: &Job) -> bool {
     names(job).any(|name| name == FEEDBACK)
 }
 
+/// What a job learns from that lies below no folder.
+pub(super) struct Fetched {
+    /// What is kept of feedback.
+    pub feedback: Vec<Feedback>,
+    /// A file for each URL, in order.
+    pub downloads: Vec<NamedTempFile>,
+}
+
+/// The URLs that a job names.
+pub(super) fn urls(job: &Job) -> Result<Vec<String>, String> {
+    let mut urls = Vec::new();
+    for name in names(job).filter(|name| is_url(name)) {
+        let arg: DataArg = name.parse()?;
+        urls.push(arg.path.display().to_string());
+    }
+    Ok(urls)
+}
+
 /// Finds everything that a job names.
 ///
 /// # Errors
 /// A name leads out of the data folder, or feedback cannot be put aside.
-pub(super) fn find(job: &Job, data: &Path, feedback: &[Feedback]) -> Result<Reviews, String> {
+pub(super) fn find(job: &Job, data: &Path, fetched: Fetched) -> Result<Reviews, String> {
     let mut recipe: Recipe =
         serde_json::from_value(job.recipe.clone()).map_err(|error| error.to_string())?;
     let pretrained = recipe.embedding().and_then(|e| e.pretrained.clone());
     if let Some(file) = pretrained {
         within(data, Path::new(&file)).map_err(|error| format!("layers[0].pretrained: {error}"))?;
     }
+    let feedback = fetched.feedback;
+    let mut downloads = fetched.downloads.into_iter();
     let mut paths = Vec::new();
+    let mut files = Vec::new();
     for name in names(job).filter(|name| *name != FEEDBACK) {
         let mut arg: DataArg = name.parse()?;
-        arg.path = within(data, &arg.path)?;
+        arg.path = match is_url(name) {
+            true => {
+                let file = downloads.next().ok_or("a URL was not fetched")?;
+                let path = file.path().to_owned();
+                files.push(file);
+                path
+            }
+            false => within(data, &arg.path)?,
+        };
         paths.push(arg);
     }
-    let mut file = None;
     if wants_feedback(job) {
         if feedback.is_empty() && !paths.is_empty() {
             tracing::info!(job = %job.id, "there is no feedback to learn from");
         } else {
-            let written = put_aside(feedback).map_err(|error| format!("feedback: {error}"))?;
+            let written = put_aside(&feedback).map_err(|error| format!("feedback: {error}"))?;
             paths.push(DataArg {
                 source: Some(FEEDBACK.to_owned()),
                 path: written.path().to_owned(),
@@ -63,13 +92,13 @@ pub(super) fn find(job: &Job, data: &Path, feedback: &[Feedback]) -> Result<Revi
                     label: None,
                 });
             }
-            file = Some(written);
+            files.push(written);
         }
     }
     Ok(Reviews {
         recipe,
         paths,
-        _feedback: file,
+        _files: files,
     })
 }
 

@@ -155,7 +155,7 @@ fn what_is_wrong_with_a_request_is_said_before_a_job_is_made() {
         ),
         (
             json!({"recipe": recipe(1), "data": ["http://a/b.tsv"]}),
-            "--data-dir",
+            "--data-allow",
         ),
         (
             json!({"recipe": with_vectors("/etc/passwd"), "data": ["a.tsv"]}),

@@ -30,7 +30,26 @@ fn the_same_on_postgresql() {
         survives(&shop, KILLS / 3);
         postgres.restart();
         assert_eq!(shop.jobs().len(), JOBS, "after a restart of the database");
+        restarts_during_a_job(&shop, &postgres);
     }
+}
+
+/// The worker that is training when its database goes away finishes the job when it is back.
+fn restarts_during_a_job(shop: &Shop, postgres: &postgres::Postgres) {
+    let id = shop.ask(|_| {});
+    let (mut worker, lines) = start(shop);
+    lines.recv_timeout(Duration::from_secs(60)).unwrap();
+    postgres.restart();
+    let until = std::time::Instant::now() + Duration::from_secs(120);
+    while !shop.job(&id).state.is_final() {
+        assert!(std::time::Instant::now() < until, "{:?}", shop.job(&id));
+    }
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    let job = shop.job(&id);
+    assert_eq!(job.state, JobState::Succeeded, "{job:?}");
+    let registered = shop.threads.block_on(shop.store.registered()).unwrap();
+    assert_eq!(registered.len(), JOBS + 1, "published once");
 }
 
 fn survives(shop: &Shop, kills: usize) {

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod crash;
+mod disk;
+mod download;
 #[path = "../postgres/mod.rs"]
 mod postgres;
 #[expect(dead_code, reason = "other tests predict and send signals")]
