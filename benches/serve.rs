@@ -14,7 +14,7 @@ mod made_up;
 use axum::routing::post;
 use axum::{Json, Router};
 use sentiment::bundle::{self, Bundle, Draft, GoldenRow, Metrics, TrainingRecord, Trim};
-use sentiment::engine::session::{Runtime, Session, SessionOptions};
+use sentiment::engine::session::{Runtime, Session, SessionError, SessionOptions};
 use sentiment::recipe::Recipe;
 use sentiment::sentiment::Calibration;
 use sentiment::text::{Encoder, Moment};
@@ -110,7 +110,6 @@ struct Batch {
 }
 
 fn runtime(bundle: &Path, texts: &Path, threads: usize) -> Result<(), Failure> {
-    const SECONDS: Duration = Duration::from_secs(2);
     let bundle = Bundle::load(bundle)?;
     let texts = std::fs::read_to_string(texts)?;
     let mut encoded: Vec<Vec<i64>> = texts
@@ -125,43 +124,59 @@ fn runtime(bundle: &Path, texts: &Path, threads: usize) -> Result<(), Failure> {
     let library = Runtime::load()?;
     let alone = alone(&library, &bundle, &texts)?;
     encoded.sort_by_key(Vec::len);
-    let mut by_batch = serde_json::Map::new();
-    for size in [1, 4, 8, 16, 32, 64] {
-        let batches: Vec<Batch> = encoded
-            .chunks(size)
-            .map(|rows| lay(&bundle, rows))
-            .collect();
-        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let start = Instant::now();
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads)
-                .map(|_| {
-                    scope.spawn(|| -> Result<(), Failure> {
-                        let mut session =
-                            Session::open(&library, &bundle.onnx, SessionOptions::default())?;
-                        while start.elapsed() < SECONDS {
-                            // A stride that visits every batch, long ones and short ones mixed.
-                            let at = next.fetch_add(1, Ordering::Relaxed).wrapping_mul(7_919);
-                            let batch = &batches[at % batches.len()];
-                            session.run(&batch.ids, batch.shape, &batch.lengths)?;
-                            done.fetch_add(batch.lengths.len(), Ordering::Relaxed);
-                        }
-                        Ok(())
-                    })
-                })
+    let [standard, ours] = [true, false].map(|standard| {
+        let options = SessionOptions {
+            standard,
+            ..SessionOptions::default()
+        };
+        let open = || Session::open(&library, &bundle.onnx, options);
+        let mut by_batch = serde_json::Map::new();
+        for size in [1, 4, 8, 16, 32, 64] {
+            let batches: Vec<Batch> = encoded
+                .chunks(size)
+                .map(|rows| lay(&bundle, rows))
                 .collect();
-            workers
-                .into_iter()
-                .try_for_each(|worker| worker.join().map_err(|_| "a thread panicked".to_owned())?)
-        })?;
-        let rate = done.into_inner() as f64 / start.elapsed().as_secs_f64();
-        by_batch.insert(size.to_string(), json!(rate));
-    }
+            by_batch.insert(size.to_string(), json!(rate(&open, &batches, threads)?));
+        }
+        Ok::<_, Failure>(by_batch)
+    });
     println!(
         "{}",
-        json!({ "texts_per_s": by_batch, "alone_us": alone, "threads": threads })
+        json!({ "texts_per_s": standard?, "ours_per_s": ours?, "alone_us": alone, "threads": threads })
     );
     Ok(())
+}
+
+/// Texts a second of so many threads, each with a session.
+fn rate(
+    open: &(impl Fn() -> Result<Session, SessionError> + Sync),
+    batches: &[Batch],
+    threads: usize,
+) -> Result<f64, Failure> {
+    const SECONDS: Duration = Duration::from_secs(2);
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|_| {
+                scope.spawn(|| -> Result<(), Failure> {
+                    let mut session = open()?;
+                    while start.elapsed() < SECONDS {
+                        // A stride that visits every batch, long ones and short ones mixed.
+                        let at = next.fetch_add(1, Ordering::Relaxed).wrapping_mul(7_919);
+                        let batch = &batches[at % batches.len()];
+                        session.run(&batch.ids, batch.shape, &batch.lengths)?;
+                        done.fetch_add(batch.lengths.len(), Ordering::Relaxed);
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().map_err(|_| "a thread panicked".to_owned())?)
+    })?;
+    Ok(done.into_inner() as f64 / start.elapsed().as_secs_f64())
 }
 
 /// Median microseconds of encoding and running one text.

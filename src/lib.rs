@@ -40,7 +40,7 @@
 //!
 //! 1. Training and serving meet in exactly two places: [`text::Encoder`] and the bundle on disk.
 //! 2. The server and the worker meet only in the jobs table: they run in one process or in many.
-//! 3. `ort` is named in one file, SQL in one folder, status codes in one file, environment variables in one file.
+//! 3. `ort` is named in one folder, SQL in one, status codes in one file, environment variables in one file.
 //! 4. The predict path touches neither the database nor the disk.
 //! 5. A bundle is immutable once renamed into place; a version is never rewritten.
 

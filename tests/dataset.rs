@@ -125,6 +125,25 @@ fn a_folder_gives_pos_then_neg_in_the_order_of_file_names() {
 }
 
 #[test]
+fn a_csv_whose_quote_is_never_closed_is_refused_by_file_and_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = write(
+        dir.path(),
+        "a.csv",
+        "rating,text\n5,good\n1,\"bad\n5,good\n1,bad\n",
+    );
+    let reading = Reading {
+        columns: above(3.0),
+        labels: true,
+    };
+    let rows = Rows::open(&path, reading).unwrap();
+    let error = rows.last().unwrap().unwrap_err();
+    assert!(!error.is_row());
+    let expected = "a.csv: the quote that is opened on line 3 is not closed";
+    assert!(error.to_string().ends_with(expected), "{error}");
+}
+
+#[test]
 fn a_bad_row_is_named_by_file_row_and_column_and_the_next_one_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let cases: [(&str, &[u8], &str); 9] = [

@@ -670,6 +670,7 @@ fn a_session_refuses_what_would_end_the_process_and_goes_on() {
     let runtime = Runtime::load().unwrap();
     let options = SessionOptions {
         device: Device::Cpu,
+        standard: true,
     };
     let mut session = Session::open(&runtime, &exported.onnx, options).unwrap();
     assert_eq!(session.provider(), "cpu");
@@ -704,7 +705,16 @@ fn cuda_without_a_gpu_is_an_error_and_auto_takes_the_cpu() {
     let trained = network(&[embedding(5, false), lstm(4, false)], MAXLEN, 5);
     let onnx = export(&trained, Side::Pre).unwrap().onnx;
     let runtime = Runtime::load().unwrap();
-    let open = |device| Session::open(&runtime, &onnx, SessionOptions { device });
+    let open = |device| {
+        Session::open(
+            &runtime,
+            &onnx,
+            SessionOptions {
+                device,
+                standard: false,
+            },
+        )
+    };
     let auto = open(Device::Auto).unwrap();
     match open(Device::Cuda) {
         Ok(cuda) => assert_eq!((cuda.provider(), auto.provider()), ("cuda", "cuda")),

@@ -85,6 +85,7 @@ fn witnessed(model: &str, layers: &[LayerRecipe], rows: usize) -> Trim {
     let exported = export(&network, Side::Pre).unwrap();
     let options = SessionOptions {
         device: Device::Cpu,
+        standard: true,
     };
     let runtime = Runtime::load().unwrap();
     let mut session = Session::open(&runtime, &exported.onnx, options).unwrap();

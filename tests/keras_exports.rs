@@ -106,6 +106,7 @@ fn imported(model: &Path, room: &Path, request: &mut Request) -> Imported {
 fn largest_difference(bundle: &Bundle, cases: &[Case]) -> f64 {
     let options = SessionOptions {
         device: Device::Cpu,
+        standard: false,
     };
     let runtime = Runtime::load().unwrap();
     let mut session = Session::open(&runtime, &bundle.onnx, options).unwrap();

@@ -94,7 +94,7 @@ fn no_file_imports_from_a_floor_above_its_own() {
 #[test]
 fn what_is_kept_in_one_file_or_folder_is_named_there_alone() {
     for (what, needles, place) in [
-        ("the runtime", &["ort::"][..], "engine/session.rs"),
+        ("the runtime", &["ort::"][..], "engine/session"),
         ("the environment", &["env::var", "env::vars"], "config.rs"),
         ("the database", &["sqlx::"], "store"),
         ("model storage", &["object_store::"], "storage"),

@@ -445,7 +445,11 @@ impl Drop for Living {
 fn opener(runtime: &Runtime, bundle: &Arc<Bundle>, device: Device) -> Open {
     let (runtime, bundle) = (runtime.clone(), Arc::clone(bundle));
     Arc::new(move || {
-        let mut session = Session::open(&runtime, &bundle.onnx, SessionOptions { device })?;
+        let options = SessionOptions {
+            device,
+            standard: false,
+        };
+        let mut session = Session::open(&runtime, &bundle.onnx, options)?;
         let provider = session.provider();
         let run = move |rows: &Rows| session.run(&rows.ids, rows.shape, &rows.lengths);
         Ok(Opened {

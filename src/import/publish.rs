@@ -103,6 +103,7 @@ pub(super) fn graph(
     let onnx = foreign.adopt((rows, maxlen), request.head)?;
     let options = SessionOptions {
         device: Device::Cpu,
+        standard: false,
     };
     let mut session = Session::open(runtime, &onnx, options)?;
     let reason = if request.as_it_is {

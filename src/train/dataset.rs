@@ -12,6 +12,7 @@ mod format;
 pub mod input;
 mod json;
 mod label;
+mod quotes;
 mod rows;
 mod shuffle;
 mod sources;

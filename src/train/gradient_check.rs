@@ -4,7 +4,9 @@ use rand::RngExt;
 
 use super::init::generator;
 use super::network::Network;
+use super::real::Real;
 use super::step::{Stepper, Target};
+use super::vector::on_every_set;
 use crate::recipe::{Activation, Embedding, FitRecipe, LayerRecipe, Merge, Recurrent};
 
 const ROWS: usize = 7;
@@ -27,18 +29,18 @@ fn targets(rows: &[Vec<i64>]) -> Vec<Target<'_>> {
 }
 
 /// Of `embedding, layers.., dense` with weights that are nowhere alike.
-fn stepper(layers: &[LayerRecipe], maxlen: usize) -> Stepper<f64> {
+fn stepper<R: Real>(layers: &[LayerRecipe], maxlen: usize) -> Stepper<R> {
     let mut stack = vec![LayerRecipe::Embedding(Embedding::new(3, false))];
     stack.extend_from_slice(layers);
     stack.push(dense(1, Activation::Sigmoid));
     let mut noise = generator(11);
-    let mut network = Network::<f64>::build(&stack, ROWS, maxlen, 5);
+    let mut network = Network::<R>::build(&stack, ROWS, maxlen, 5);
     for weight in network
         .layers
         .iter_mut()
         .flat_map(|layer| &mut layer.weights)
     {
-        weight.mapv_inplace(|w| w + noise.random_range(-0.5..0.5));
+        weight.mapv_inplace(|w| w + R::from_f64(noise.random_range(-0.5..0.5)));
     }
     let fit = FitRecipe {
         seed: 9,
@@ -47,24 +49,25 @@ fn stepper(layers: &[LayerRecipe], maxlen: usize) -> Stepper<f64> {
     Stepper::new(network, &fit)
 }
 
-/// Over rows of the given lengths without a pad.
-fn check(lengths: &[usize], layers: &[LayerRecipe]) {
+/// Rows of the given lengths without a pad.
+fn rows(lengths: &[usize]) -> Vec<Vec<i64>> {
     let mut noise = generator(12);
-    let rows: Vec<Vec<i64>> = lengths
-        .iter()
-        .map(|len| {
-            (0..*len)
-                .map(|_| noise.random_range(1..ROWS as i64))
-                .collect()
-        })
-        .collect();
-    check_rows(&rows, layers);
+    let mut row = |len: &usize| {
+        (0..*len)
+            .map(|_| noise.random_range(1..ROWS as i64))
+            .collect()
+    };
+    lengths.iter().map(&mut row).collect()
+}
+
+fn check(lengths: &[usize], layers: &[LayerRecipe]) {
+    check_rows(&rows(lengths), layers);
 }
 
 /// Compares the gradient of every weight of `embedding, layers.., dense` with differences of the loss.
 fn check_rows(rows: &[Vec<i64>], layers: &[LayerRecipe]) {
     let targets = targets(rows);
-    let mut stepper = stepper(layers, rows[0].len());
+    let mut stepper = stepper::<f64>(layers, rows[0].len());
     stepper.gradients(&targets);
     let gradients = stepper.last_gradients();
     let places: Vec<(usize, usize)> = (0..stepper.network.layers.len())
@@ -155,6 +158,41 @@ fn gradients_of_other_activations_and_of_a_gru_that_resets_first_agree_with_fini
 }
 
 #[test]
+fn gradients_on_every_instruction_set_are_those_of_double_precision() {
+    let rows = rows(UNEVEN);
+    let targets = targets(&rows);
+    // Sizes that fill no register, and some that fill several.
+    let layers = [
+        LayerRecipe::Lstm(Recurrent {
+            bidirectional: Some(Merge::Concat),
+            ..Recurrent::new(21, true)
+        }),
+        LayerRecipe::Gru(Recurrent::new(40, true)),
+        LayerRecipe::SimpleRnn(Recurrent::new(5, false)),
+    ];
+    let mut exact = stepper::<f64>(&layers, rows[0].len());
+    exact.gradients(&targets);
+    let exact = exact.last_gradients();
+    let found = on_every_set::run(|| {
+        let mut stepper = stepper::<f32>(&layers, rows[0].len());
+        stepper.gradients(&targets);
+        stepper.last_gradients()
+    });
+    for (set, gradients) in found {
+        for (at, (gradient, exact)) in gradients.iter().zip(&exact).enumerate() {
+            assert_eq!(gradient.len(), exact.len());
+            for (found, due) in gradient.iter().zip(exact.iter()) {
+                let off = (f64::from(*found) - due).abs();
+                assert!(
+                    off < 2e-6 + 1e-4 * due.abs(),
+                    "{set}: weight {at}: {found} where {due} is due"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn gradients_of_rows_read_from_their_end_agree_with_finite_differences() {
     for kind in [LayerRecipe::Lstm, LayerRecipe::Gru, LayerRecipe::SimpleRnn] {
         let backwards = Recurrent {
@@ -220,7 +258,7 @@ fn pads_that_rows_share_have_the_gradients_of_their_own() {
         let gradients = |dropout: Option<LayerRecipe>| {
             // Dropping nothing changes nothing but that the rows have their own pads.
             let layers: Vec<_> = dropout.into_iter().chain(above.clone()).collect();
-            let mut stepper = stepper(&layers, padded()[0].len());
+            let mut stepper = stepper::<f64>(&layers, padded()[0].len());
             let rows = padded();
             stepper.gradients(&targets(&rows));
             stepper.last_gradients()
@@ -281,8 +319,8 @@ fn attention_gradients_agree_with_finite_differences() {
 fn a_frozen_embedding_has_no_gradient_and_changes_nothing_above_it() {
     let rows = padded();
     let targets = targets(&rows);
-    let mut trained = stepper(&[lstm(4, false)], rows[0].len());
-    let mut frozen = stepper(&[lstm(4, false)], rows[0].len());
+    let mut trained = stepper::<f64>(&[lstm(4, false)], rows[0].len());
+    let mut frozen = stepper::<f64>(&[lstm(4, false)], rows[0].len());
     if let LayerRecipe::Embedding(embedding) = &mut frozen.network.layers[0].recipe {
         embedding.trainable = false;
     }

@@ -41,6 +41,10 @@ pub trait Vector: Copy {
     fn mul(self, token: Self::Token, b: Self) -> Self;
     /// `self * a + b`, rounded once.
     fn mul_add(self, token: Self::Token, a: Self, b: Self) -> Self;
+    /// `self / b`.
+    fn div(self, token: Self::Token, b: Self) -> Self;
+    /// The exponential of the value, cut to ± `bound`, which is at most 87; of a NaN it is a NaN.
+    fn exp_within(self, token: Self::Token, bound: Self::Item) -> Self;
     /// The logistic function.
     fn sigmoid(self, token: Self::Token) -> Self;
     /// [`Real::flushed`] in every lane.
@@ -67,7 +71,17 @@ pub fn run_f32<K: Kernel<f32>>(kernel: K) -> K::Output {
             self.0.run::<Lanes<S>>(simd)
         }
     }
-    Arch::new().dispatch(Chosen(kernel))
+    chosen().dispatch(Chosen(kernel))
+}
+
+#[cfg(not(test))]
+fn chosen() -> Arch {
+    Arch::new()
+}
+
+#[cfg(test)]
+fn chosen() -> Arch {
+    on_every_set::FORCED.get().unwrap_or_default()
 }
 
 /// What [`run_f32`] runs on, in words.
@@ -139,9 +153,19 @@ impl<S: Simd> Vector for Lanes<S> {
 
     #[inline(always)]
     fn sigmoid(self, simd: S) -> Self {
-        let one = simd.splat_f32s(1.0);
-        let e = exp(simd, simd.neg_f32s(self.0));
-        Self(simd.div_f32s(one, simd.add_f32s(one, e)))
+        let one = Self::splat(simd, 1.0);
+        let e = Self(simd.neg_f32s(self.0)).exp_within(simd, 87.0);
+        one.div(simd, one.add(simd, e))
+    }
+
+    #[inline(always)]
+    fn div(self, simd: S, b: Self) -> Self {
+        Self(simd.div_f32s(self.0, b.0))
+    }
+
+    #[inline(always)]
+    fn exp_within(self, simd: S, bound: f32) -> Self {
+        Self(exp(simd, self.0, bound))
     }
 
     #[inline(always)]
@@ -151,15 +175,15 @@ impl<S: Simd> Vector for Lanes<S> {
     }
 }
 
-/// Cephes' `expf`: 2^n times a polynomial, within 2 units in the last place. The argument is cut to ±87; of a NaN it is
-/// a NaN, so that a network gone wrong is seen.
+/// Cephes' `expf`: 2^n times a polynomial, within 2 units in the last place. The argument is cut to ± `bound`, at most 87; of
+/// a NaN it is a NaN, so that a network gone wrong is seen.
 #[inline(always)]
-fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+fn exp<S: Simd>(simd: S, x: S::f32s, bound: f32) -> S::f32s {
     // Adding this rounds to an integer and leaves that integer in the low bits.
     const ROUND: f32 = 12_582_912.0;
     let splat = |value: f32| simd.splat_f32s(value);
-    let x = simd.select_f32s(simd.less_than_f32s(x, splat(-87.0)), splat(-87.0), x);
-    let x = simd.select_f32s(simd.greater_than_f32s(x, splat(87.0)), splat(87.0), x);
+    let x = simd.select_f32s(simd.less_than_f32s(x, splat(-bound)), splat(-bound), x);
+    let x = simd.select_f32s(simd.greater_than_f32s(x, splat(bound)), splat(bound), x);
     let shifted = simd.mul_add_f32s(x, splat(std::f32::consts::LOG2_E), splat(ROUND));
     let n = simd.sub_f32s(shifted, splat(ROUND));
     let r = simd.mul_add_f32s(n, splat(-0.693_359_4), x);
@@ -222,6 +246,16 @@ impl Vector for f64 {
     }
 
     #[inline(always)]
+    fn div(self, (): (), b: Self) -> Self {
+        self / b
+    }
+
+    #[inline(always)]
+    fn exp_within(self, (): (), bound: f64) -> Self {
+        f64::exp(self.clamp(-bound, bound))
+    }
+
+    #[inline(always)]
     fn sigmoid(self, (): ()) -> Self {
         Real::sigmoid(self)
     }
@@ -234,6 +268,37 @@ impl Vector for f64 {
     #[inline(always)]
     fn flushed(self, (): ()) -> Self {
         Real::flushed(self)
+    }
+}
+
+/// Every instruction set of the machine in turn, where the program takes the best.
+#[cfg(test)]
+pub mod on_every_set {
+    use std::cell::Cell;
+
+    use super::Arch;
+
+    thread_local! {
+        pub(super) static FORCED: Cell<Option<Arch>> = const { Cell::new(None) };
+    }
+
+    /// What `work` answers on each, by the set's name; its threads are its own.
+    pub fn run<T: Send>(work: impl Fn() -> T + Sync) -> Vec<(String, T)> {
+        let mut sets = vec![Arch::Scalar];
+        #[cfg(target_arch = "x86_64")]
+        {
+            sets.extend(pulp::x86::V3::try_new().map(Arch::V3));
+            sets.extend(pulp::x86::V4::try_new().map(Arch::V4));
+        }
+        let answer = |set: Arch| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(2)
+                .start_handler(move |_| FORCED.set(Some(set)))
+                .build()
+                .expect("two threads");
+            pool.install(|| (super::instruction_set(), work()))
+        };
+        sets.into_iter().map(answer).collect()
     }
 }
 

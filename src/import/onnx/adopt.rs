@@ -52,6 +52,7 @@ pub(super) fn adopt(file: &[u8], read: &Graph, adoption: Adoption) -> Result<Vec
         name: "adopted_ids".to_owned(),
         op_type: "Cast".to_owned(),
         attribute: vec![Attribute::int("to", i64::from(element))],
+        ..Node::default()
     };
     let mut tail = Tail::default();
     tail.logit(
@@ -184,7 +185,7 @@ impl Tail {
             output: vec!["logit".to_owned()],
             name: "adopted_logit".to_owned(),
             op_type: "Reshape".to_owned(),
-            attribute: vec![],
+            ..Node::default()
         });
     }
 
@@ -220,7 +221,7 @@ impl Tail {
             output: vec![output.clone()],
             name: format!("adopted_{op}_{}", self.nodes.len()),
             op_type: op.to_owned(),
-            attribute: vec![],
+            ..Node::default()
         });
         output
     }

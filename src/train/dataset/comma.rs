@@ -4,11 +4,12 @@ use super::columns::{self, Places};
 use super::error::{Place, Trouble};
 use super::input::Bytes;
 use super::label;
+use super::quotes::Quotes;
 use super::rows::{Reading, Row, not_utf8};
 
 /// The rows of a CSV.
 pub(super) struct CommaReader {
-    reader: csv::Reader<Bytes>,
+    reader: csv::Reader<Quotes<Bytes>>,
     header: Option<(Places, Vec<String>)>,
     record: csv::ByteRecord,
 }
@@ -19,7 +20,7 @@ impl CommaReader {
             reader: csv::ReaderBuilder::new()
                 .has_headers(false)
                 .flexible(true)
-                .from_reader(bytes),
+                .from_reader(Quotes::new(bytes)),
             header: None,
             record: csv::ByteRecord::new(),
         }

@@ -39,6 +39,7 @@ impl Builder {
             name: format!("{op}_{}", self.nodes.len()),
             op_type: op.to_owned(),
             attribute,
+            domain: String::new(),
         });
     }
 

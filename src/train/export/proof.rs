@@ -69,6 +69,7 @@ pub fn prove(
     }
     let options = SessionOptions {
         device: Device::Cpu,
+        standard: true,
     };
     let mut asked = Asked {
         session: Session::open(runtime, &exported.onnx, options)?,

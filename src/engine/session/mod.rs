@@ -1,10 +1,15 @@
-//! A matrix of ids to logits: the only file that names `ort`.
+//! A matrix of ids to logits: the only folder that names `ort`.
 //!
 //! It owns the process's one ONNX Runtime environment and the sessions opened in it. It refuses every input that the
 //! runtime would abort on (no rows, no steps), wrap silently (negative ids, more steps than the graph's table of states) or
 //! read past (lengths), so that no request can end the process. A session belongs to one thread and computes on it alone:
 //! the runtime's own pools count the host's cores, not the cgroup's.
 
+mod graph;
+mod lstm;
+mod operator;
+
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,6 +58,9 @@ pub enum SessionError {
 pub struct SessionOptions {
     /// Where it computes.
     pub device: Device,
+    /// With the runtime's own operators alone, as another program would run the graph. Else, on a CPU, an LSTM is the
+    /// trainer's, which takes about half the time.
+    pub standard: bool,
 }
 
 /// ONNX Runtime, loaded. Cheap to clone; the library and its environment stay for the life of the process.
@@ -172,14 +180,18 @@ impl Session {
         options: SessionOptions,
     ) -> Result<Self, SessionError> {
         let cuda = || {
-            commit(
-                runtime,
-                onnx,
-                Some(CUDA::default().build().error_on_failure()),
-            )
+            let provider = CUDA::default().build().error_on_failure();
+            commit(runtime, onnx, Some(provider))
+        };
+        let cpu = || {
+            let onnx = match options.standard {
+                true => Cow::Borrowed(onnx),
+                false => graph::with_our_operators(onnx),
+            };
+            commit(runtime, &onnx, None)
         };
         let (inner, provider) = match options.device {
-            Device::Cpu => (commit(runtime, onnx, None), "cpu"),
+            Device::Cpu => (cpu(), "cpu"),
             Device::Cuda => match cuda() {
                 Ok(session) => (Ok(session), "cuda"),
                 Err(reason) => return Err(SessionError::NoCuda(reason)),
@@ -188,7 +200,7 @@ impl Session {
                 Ok(session) => (Ok(session), "cuda"),
                 Err(reason) => {
                     tracing::debug!(reason, "no usable GPU, taking the CPU");
-                    (commit(runtime, onnx, None), "cpu")
+                    (cpu(), "cpu")
                 }
             },
         };
@@ -256,11 +268,25 @@ fn commit(
             .with_inter_threads(1)?;
         let mut builder = match provider {
             Some(provider) => builder.with_execution_providers([provider])?,
-            None => builder,
+            None => builder.with_operators(operator::domain()?)?,
         };
         builder.commit_from_memory(onnx)
     };
-    open().map_err(|error| one_line(&error.to_string()))
+    first_alone(open).map_err(|error| one_line(&error.to_string()))
+}
+
+/// Opens the first session of the process while no other is opened: the runtime adds the name of our operators to a table of
+/// the process, and two sessions that both find it missing there would both add it, of which the second fails.
+fn first_alone<T>(open: impl FnOnce() -> ort::Result<T>) -> ort::Result<T> {
+    static OPENED: Mutex<bool> = Mutex::new(false);
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    if *opened {
+        drop(opened);
+        return open();
+    }
+    let answer = open();
+    *opened = answer.is_ok();
+    answer
 }
 
 impl Limits {

@@ -1,0 +1,499 @@
+//! ONNX's LSTM forward, on the trainer's products, with nothing kept for backward.
+//!
+//! A row's answer does not depend on the rows beside it: each of its sums has one order.
+
+use crate::train::kernel::{Left, Size, multiply, pack};
+use crate::train::real::Real as _;
+use crate::train::vector::{Kernel, Vector};
+
+/// Rows times steps whose gates are computed from the inputs at once, so that they stay in a core's cache.
+const CHUNK: usize = 256;
+
+/// What an LSTM has learned, in ONNX's layout: gates in the order i, o, f, c.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Weights<'a> {
+    /// Features in.
+    pub inputs: usize,
+    /// The size of the state.
+    pub units: usize,
+    /// `[directions, 4 units, inputs]`
+    pub kernel: &'a [f32],
+    /// `[directions, 4 units, units]`
+    pub recurrent: &'a [f32],
+    /// Of the inputs' product and of the state's. `[directions, 2, 4 units]`
+    pub bias: &'a [f32],
+}
+
+/// Rows to read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sequences<'a> {
+    /// `[time, batch, inputs]`
+    pub input: &'a [f32],
+    /// Rows.
+    pub batch: usize,
+    /// Steps of each row that count, where not all do. `[batch]`
+    pub lengths: Option<&'a [i32]>,
+    /// The state and the cell before the first step, where they are not zero. `[directions, batch, units]`
+    pub initial: [Option<&'a [f32]>; 2],
+}
+
+/// What is asked for.
+#[derive(Debug, Default)]
+pub(super) struct Answers<'a> {
+    /// Every state, zero behind a row's end. `[time, directions, batch, units]`
+    pub every: Option<&'a mut [f32]>,
+    /// Each row's last state. `[directions, batch, units]`
+    pub last: Option<&'a mut [f32]>,
+}
+
+/// An LSTM, ready to run: forward, or forward and backward in time.
+#[derive(Debug)]
+pub(super) struct Lstm {
+    inputs: usize,
+    units: usize,
+    directions: Vec<Direction>,
+    gates: Vec<f32>,
+    state: Vec<f32>,
+    cell: Vec<f32>,
+}
+
+/// The weights of one direction, as products read them.
+#[derive(Debug, Default)]
+struct Direction {
+    kernel: Vec<f32>,
+    recurrent: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Lstm {
+    /// Packs weights whose sizes go together.
+    pub fn new(weights: Weights<'_>) -> Self {
+        let Weights { inputs, units, .. } = weights;
+        let wide = 4 * units;
+        let kernels = weights.kernel.chunks_exact(inputs * wide);
+        let recurrents = weights.recurrent.chunks_exact(units * wide);
+        let biases = weights.bias.chunks_exact(2 * wide);
+        let directions = kernels
+            .zip(recurrents)
+            .zip(biases)
+            .map(|((kernel, recurrent), bias)| {
+                let (outer, inner) = bias.split_at(wide);
+                let mut direction = Direction {
+                    bias: outer.iter().zip(inner).map(|(a, b)| a + b).collect(),
+                    ..Direction::default()
+                };
+                f32::vectorised(Pack {
+                    weights: [kernel, recurrent],
+                    rows: [inputs, units],
+                    wide,
+                    packed: [&mut direction.kernel, &mut direction.recurrent],
+                });
+                direction
+            })
+            .collect();
+        Self {
+            inputs,
+            units,
+            directions,
+            gates: Vec::new(),
+            state: Vec::new(),
+            cell: Vec::new(),
+        }
+    }
+
+    /// Directions in time.
+    pub fn directions(&self) -> usize {
+        self.directions.len()
+    }
+
+    /// Reads `sequences`, whose sizes go with the weights and the answers.
+    pub fn run(&mut self, sequences: Sequences<'_>, mut answers: Answers<'_>) {
+        let (units, batch) = (self.units, sequences.batch);
+        self.gates.resize(CHUNK.max(batch) * 4 * units, 0.0);
+        let states = batch * units;
+        for at in 0..self.directions.len() {
+            for (buffer, initial) in [&mut self.state, &mut self.cell]
+                .into_iter()
+                .zip(sequences.initial)
+            {
+                buffer.clear();
+                match initial {
+                    Some(initial) => buffer.extend_from_slice(&initial[at * states..][..states]),
+                    None => buffer.resize(states, 0.0),
+                }
+            }
+            f32::vectorised(Pass {
+                inputs: self.inputs,
+                units,
+                weights: &self.directions[at],
+                place: (at, self.directions.len()),
+                sequences,
+                gates: &mut self.gates,
+                state: &mut self.state,
+                cell: &mut self.cell,
+                every: answers.every.as_deref_mut(),
+            });
+            if let Some(last) = answers.last.as_deref_mut() {
+                last[at * states..][..states].copy_from_slice(&self.state);
+            }
+        }
+    }
+}
+
+struct Pack<'a> {
+    weights: [&'a [f32]; 2],
+    rows: [usize; 2],
+    wide: usize,
+    packed: [&'a mut Vec<f32>; 2],
+}
+
+impl Kernel<f32> for Pack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Item = f32>>(self, _: V::Token) {
+        let [kernel, recurrent] = self.packed;
+        pack::<V>(self.weights[0], (self.rows[0], self.wide), true, kernel);
+        pack::<V>(self.weights[1], (self.rows[1], self.wide), true, recurrent);
+    }
+}
+
+/// One direction over all steps.
+struct Pass<'a> {
+    inputs: usize,
+    units: usize,
+    weights: &'a Direction,
+    /// Which direction of how many; the second reads from the end.
+    place: (usize, usize),
+    sequences: Sequences<'a>,
+    /// `[CHUNK or batch, 4 units]`
+    gates: &'a mut [f32],
+    /// `[batch, units]`
+    state: &'a mut [f32],
+    cell: &'a mut [f32],
+    every: Option<&'a mut [f32]>,
+}
+
+impl Kernel<f32> for Pass<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Item = f32>>(mut self, token: V::Token) {
+        let Sequences { input, batch, .. } = self.sequences;
+        let (inputs, units) = (self.inputs, self.units);
+        let wide = 4 * units;
+        let time = input.len() / (batch * inputs);
+        let at_once = (CHUNK / batch).max(1);
+        let mut done = 0;
+        while done < time {
+            let steps = at_once.min(time - done);
+            let first = match self.place.0 {
+                0 => done,
+                _ => time - done - steps,
+            };
+            let size = Size {
+                rows: steps * batch,
+                k: inputs,
+                n: wide,
+            };
+            let read = Left::Rows(&input[first * batch * inputs..][..size.rows * inputs]);
+            let gates = &mut self.gates[..size.rows * wide];
+            multiply::<V>(token, gates, read, &self.weights.kernel, size, false);
+            for step in 0..steps {
+                let step = match self.place.0 {
+                    0 => step,
+                    _ => steps - 1 - step,
+                };
+                let gates = &mut self.gates[step * batch * wide..][..batch * wide];
+                let size = Size {
+                    rows: batch,
+                    k: units,
+                    n: wide,
+                };
+                let states = Left::Rows(&*self.state);
+                multiply::<V>(token, gates, states, &self.weights.recurrent, size, true);
+                self.step::<V>(token, first + step, step * batch * wide);
+            }
+            done += steps;
+        }
+    }
+}
+
+impl Pass<'_> {
+    /// The cell on every row at a time, whose gates lie from a place on.
+    #[inline(always)]
+    fn step<V: Vector<Item = f32>>(&mut self, token: V::Token, time: usize, from: usize) {
+        let (units, batch) = (self.units, self.sequences.batch);
+        let (at, directions) = self.place;
+        for row in 0..batch {
+            let states = row * units..(row + 1) * units;
+            let runs = match self.sequences.lengths {
+                Some(lengths) => usize::try_from(lengths[row]).is_ok_and(|length| time < length),
+                None => true,
+            };
+            if runs {
+                let gates = &self.gates[from + row * 4 * units..][..4 * units];
+                let state = &mut self.state[states.clone()];
+                advance::<V>(
+                    token,
+                    gates,
+                    &self.weights.bias,
+                    &mut self.cell[states.clone()],
+                    state,
+                );
+            }
+            if let Some(every) = self.every.as_deref_mut() {
+                let answer =
+                    &mut every[((time * directions + at) * batch + row) * units..][..units];
+                if runs {
+                    answer.copy_from_slice(&self.state[states]);
+                } else {
+                    answer.fill(0.0);
+                }
+            }
+        }
+    }
+}
+
+/// One step of one row. The gates' logistic functions and hyperbolic tangents share their denominators: two divisions where
+/// there would be five. Exponents are cut where the functions are flat, so that no product of three overflows.
+#[inline(always)]
+fn advance<V: Vector<Item = f32>>(
+    token: V::Token,
+    gates: &[f32],
+    bias: &[f32],
+    cell: &mut [f32],
+    state: &mut [f32],
+) {
+    let units = state.len();
+    let one = V::splat(token, 1.0);
+    let minus_one = V::splat(token, -1.0);
+    let minus_two = V::splat(token, -2.0);
+    let mut j = 0;
+    while j < units {
+        let of_in = at_gate::<V>(token, gates, bias, (0, j))
+            .mul(token, minus_one)
+            .exp_within(token, FLAT);
+        let of_out = at_gate::<V>(token, gates, bias, (1, j))
+            .mul(token, minus_one)
+            .exp_within(token, FLAT);
+        let of_forget = at_gate::<V>(token, gates, bias, (2, j))
+            .mul(token, minus_one)
+            .exp_within(token, FLAT);
+        let of_new = at_gate::<V>(token, gates, bias, (3, j))
+            .mul(token, minus_two)
+            .exp_within(token, FLAT);
+        let old = V::load(token, &cell[j..]);
+        let taken_in = one.add(token, of_in).mul(token, one.add(token, of_new));
+        let kept = one.add(token, of_forget);
+        let new = one.sub(token, of_new).mul(token, kept);
+        let next = old
+            .mul_add(token, taken_in, new)
+            .div(token, kept.mul(token, taken_in));
+        next.store(token, &mut cell[j..]);
+        let of_next = next.mul(token, minus_two).exp_within(token, FLAT);
+        let shown = one.add(token, of_out).mul(token, one.add(token, of_next));
+        one.sub(token, of_next)
+            .div(token, shown)
+            .store(token, &mut state[j..]);
+        j += V::LANES;
+    }
+}
+
+/// What goes into a gate's units from one of them on. A closure would not be compiled for the instruction set.
+#[inline(always)]
+fn at_gate<V: Vector<Item = f32>>(
+    token: V::Token,
+    gates: &[f32],
+    bias: &[f32],
+    (gate, unit): (usize, usize),
+) -> V {
+    let units = gates.len() / 4;
+    let (from, end) = (gate * units + unit, (gate + 1) * units);
+    V::load(token, &gates[from..end]).add(token, V::load(token, &bias[from..end]))
+}
+
+/// Beyond ± this, in exponents, the logistic function and the hyperbolic tangent are flat to 1e-12.
+const FLAT: f32 = 28.0;
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt as _, SeedableRng as _};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::train::vector::on_every_set;
+
+    struct Case {
+        sizes: [usize; 5],
+        masked: bool,
+        initial: bool,
+    }
+
+    /// ONNX's definition, one number at a time, in double precision: every state and the last ones.
+    fn by_definition(
+        weights: Weights<'_>,
+        rows: Sequences<'_>,
+        directions: usize,
+    ) -> [Vec<f64>; 2] {
+        let Weights { inputs, units, .. } = weights;
+        let (batch, wide) = (rows.batch, 4 * units);
+        let time = rows.input.len() / (batch * inputs);
+        let mut every = vec![0.0; time * directions * batch * units];
+        let mut last = vec![0.0; directions * batch * units];
+        for (direction, row) in (0..directions).flat_map(|d| (0..batch).map(move |b| (d, b))) {
+            let steps = rows.lengths.map_or(time, |lengths| lengths[row] as usize);
+            let from = (direction * batch + row) * units;
+            let [mut state, mut cell] = rows.initial.map(|initial| {
+                (0..units)
+                    .map(|unit| initial.map_or(0.0, |values| f64::from(values[from + unit])))
+                    .collect::<Vec<f64>>()
+            });
+            for step in 0..steps {
+                let at = if direction == 0 {
+                    step
+                } else {
+                    steps - 1 - step
+                };
+                let gate = |gate: usize, unit: usize| {
+                    let line = direction * wide + gate * units + unit;
+                    let bias = weights.bias[direction * 2 * wide + gate * units + unit];
+                    let inner = weights.bias[(direction * 2 + 1) * wide + gate * units + unit];
+                    let mut sum = f64::from(bias) + f64::from(inner);
+                    for i in 0..inputs {
+                        let x = rows.input[(at * batch + row) * inputs + i];
+                        sum += f64::from(weights.kernel[line * inputs + i]) * f64::from(x);
+                    }
+                    for (i, value) in state.iter().enumerate() {
+                        sum += f64::from(weights.recurrent[line * units + i]) * value;
+                    }
+                    sum
+                };
+                let sigmoid = crate::sentiment::sigmoid;
+                let next: Vec<[f64; 2]> = (0..units)
+                    .map(|unit| {
+                        let new = sigmoid(gate(0, unit)) * gate(3, unit).tanh();
+                        let next = sigmoid(gate(2, unit)) * cell[unit] + new;
+                        [next, sigmoid(gate(1, unit)) * next.tanh()]
+                    })
+                    .collect();
+                for (unit, [next, shown]) in next.into_iter().enumerate() {
+                    (cell[unit], state[unit]) = (next, shown);
+                    every[((at * directions + direction) * batch + row) * units + unit] = shown;
+                }
+            }
+            last[from..from + units].copy_from_slice(&state);
+        }
+        [every, last]
+    }
+
+    fn check(case: &Case) {
+        let [inputs, units, directions, batch, time] = case.sizes;
+        let mut noise = ChaCha8Rng::seed_from_u64(7);
+        let mut draw = |count: usize, scale: f32| -> Vec<f32> {
+            (0..count)
+                .map(|_| scale * (noise.random::<f32>() - 0.5))
+                .collect()
+        };
+        let wide = 4 * units;
+        let (kernel, recurrent) = (
+            draw(directions * wide * inputs, 2.0),
+            draw(directions * wide * units, 1.0),
+        );
+        let (bias, input) = (
+            draw(directions * 2 * wide, 2.0),
+            draw(time * batch * inputs, 4.0),
+        );
+        let initial = [0; 2].map(|_| draw(directions * batch * units, 2.0));
+        let lengths: Vec<i32> = (0..batch).map(|row| 1 + (row * 3 % time) as i32).collect();
+        let weights = Weights {
+            inputs,
+            units,
+            kernel: &kernel,
+            recurrent: &recurrent,
+            bias: &bias,
+        };
+        let rows = Sequences {
+            input: &input,
+            batch,
+            lengths: case.masked.then_some(&lengths),
+            initial: initial
+                .each_ref()
+                .map(|values| case.initial.then_some(&values[..])),
+        };
+        let mut every = vec![9.0; time * directions * batch * units];
+        let mut last = vec![9.0; directions * batch * units];
+        let mut lstm = Lstm::new(weights);
+        assert_eq!(lstm.directions(), directions);
+        lstm.run(
+            rows,
+            Answers {
+                every: Some(&mut every),
+                last: Some(&mut last),
+            },
+        );
+        let [every_due, last_due] = by_definition(weights, rows, directions);
+        for (found, due) in [(&every, every_due), (&last, last_due)] {
+            assert_eq!(found.len(), due.len());
+            for (found, due) in found.iter().zip(due) {
+                let found = f64::from(*found);
+                assert!(
+                    (found - due).abs() < 2e-6,
+                    "{found} where {due} is due: {:?}",
+                    case.sizes
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_size_direction_mask_and_first_state_answers_as_onnx_defines() {
+        for sizes in [
+            [16, 64, 1, 9, 40],
+            [3, 5, 2, 4, 7],
+            [1, 1, 1, 1, 1],
+            [7, 33, 2, 300, 3],
+            [32, 16, 1, 1, 300],
+        ] {
+            for (masked, initial) in [(false, false), (true, false), (false, true), (true, true)] {
+                let case = Case {
+                    sizes,
+                    masked,
+                    initial,
+                };
+                on_every_set::run(|| check(&case));
+            }
+        }
+    }
+
+    #[test]
+    fn gates_far_out_saturate_and_a_nan_stays() {
+        let (kernel, recurrent, bias) = ([1.0; 4], [0.0; 4], [0.0; 8]);
+        let mut lstm = Lstm::new(Weights {
+            inputs: 1,
+            units: 1,
+            kernel: &kernel,
+            recurrent: &recurrent,
+            bias: &bias,
+        });
+        for (input, due) in [(1e30, 1_f32.tanh()), (-1e30, 0.0), (f32::NAN, f32::NAN)] {
+            let mut last = [9.0];
+            let rows = Sequences {
+                input: &[input],
+                batch: 1,
+                lengths: None,
+                initial: [None; 2],
+            };
+            let answers = Answers {
+                every: None,
+                last: Some(&mut last),
+            };
+            lstm.run(rows, answers);
+            let near = (last[0] - due).abs() < 1e-6;
+            assert!(
+                near || last[0].is_nan() && due.is_nan(),
+                "{input}: {last:?}"
+            );
+        }
+    }
+}

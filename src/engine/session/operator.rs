@@ -1,0 +1,151 @@
+//! The trainer's LSTM as an operator of the runtime, under ONNX's contract: inputs X, W, R, B, `sequence_lens`, `initial_h`
+//! and `initial_c`, outputs Y and `Y_h`, gates activated by the logistic function and the hyperbolic tangent.
+
+use ort::operator::{
+    ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput,
+};
+use ort::value::{TensorElementType, TensorValueType};
+
+use super::lstm::{Answers, Lstm, Sequences, Weights};
+
+/// Where the operator is found.
+pub(super) const DOMAIN: &str = "sentiment";
+
+/// Our operators.
+pub(super) fn domain() -> ort::Result<OperatorDomain> {
+    OperatorDomain::new(DOMAIN)?.add(LstmOperator)
+}
+
+struct LstmOperator;
+
+impl Operator for LstmOperator {
+    type Kernel<'attr> = LstmKernel;
+
+    fn name(&self) -> &'static str {
+        "LSTM"
+    }
+
+    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+        let floats = || OperatorInput::required(TensorElementType::Float32);
+        let perhaps = || OperatorInput::optional(TensorElementType::Float32);
+        [
+            floats(),
+            floats(),
+            floats(),
+            floats(),
+            OperatorInput::optional(TensorElementType::Int32),
+            perhaps(),
+            perhaps(),
+        ]
+    }
+
+    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+        [0; 2].map(|_| OperatorOutput::optional(TensorElementType::Float32))
+    }
+
+    fn create_kernel<'attr>(
+        &self,
+        context: &KernelContext<'attr>,
+    ) -> ort::Result<Self::Kernel<'attr>> {
+        let [kernel, recurrent, bias] =
+            [1, 2, 3].map(|at| context.constant_input::<TensorValueType<f32>>(at));
+        let (kernel, recurrent, bias) = (kernel?, recurrent?, bias?);
+        let (shape, kernel) = kernel.extract_tensor();
+        let &[directions, wide, inputs] = &shape[..] else {
+            return Err(ort::Error::new("weights that have not three dimensions"));
+        };
+        let [directions, wide, inputs] = [directions, wide, inputs].map(|size| size as usize);
+        let (recurrent, bias) = (recurrent.extract_tensor().1, bias.extract_tensor().1);
+        let units = wide / 4;
+        let fit = inputs > 0
+            && units > 0
+            && recurrent.len() == directions * wide * units
+            && bias.len() == directions * 2 * wide;
+        if !fit {
+            return Err(ort::Error::new("weights whose sizes do not go together"));
+        }
+        Ok(LstmKernel {
+            inputs,
+            units,
+            lstm: Lstm::new(Weights {
+                inputs,
+                units,
+                kernel,
+                recurrent,
+                bias,
+            }),
+        })
+    }
+}
+
+/// One node.
+struct LstmKernel {
+    inputs: usize,
+    units: usize,
+    lstm: Lstm,
+}
+
+impl Kernel for LstmKernel {
+    fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
+        let none = || ort::Error::new("an input is missing");
+        let input = context.input(0)?.ok_or_else(none)?;
+        let (shape, input) = input.try_extract_tensor::<f32>()?;
+        let &[time, batch, inputs] = &shape[..] else {
+            return Err(ort::Error::new("inputs that have not three dimensions"));
+        };
+        let [steps, rows, inputs] = [time, batch, inputs].map(|size| size as usize);
+        let given = context.num_inputs()?;
+        let optional = |at: usize| match at < given {
+            true => context.input(at),
+            false => Ok(None),
+        };
+        let [lengths, state, cell] = [4, 5, 6].map(optional);
+        let (lengths, state, cell) = (lengths?, state?, cell?);
+        let lengths = match &lengths {
+            Some(lengths) => Some(lengths.try_extract_tensor::<i32>()?.1),
+            None => None,
+        };
+        let mut initial = [None; 2];
+        for (place, value) in initial.iter_mut().zip([&state, &cell]) {
+            if let Some(value) = value {
+                *place = Some(value.try_extract_tensor::<f32>()?.1);
+            }
+        }
+        let directions = self.lstm.directions();
+        let states = directions * rows * self.units;
+        let fit = inputs == self.inputs
+            && rows > 0
+            && lengths.is_none_or(|lengths| lengths.len() == rows)
+            && initial
+                .iter()
+                .flatten()
+                .all(|values| values.len() == states);
+        if !fit {
+            return Err(ort::Error::new("inputs whose sizes do not go together"));
+        }
+        let wide = [directions, rows, self.units].map(|size| size as i64);
+        let last_shape = wide.to_vec();
+        let every_shape = [&[steps as i64][..], &wide].concat();
+        let wanted = context.num_outputs()?;
+        let mut every = context.output(0, every_shape)?;
+        let mut last = match wanted {
+            0 | 1 => None,
+            _ => context.output(1, last_shape)?,
+        };
+        let mut answers = Answers::default();
+        if let Some(every) = &mut every {
+            answers.every = Some(every.try_extract_tensor_mut::<f32>()?.1);
+        }
+        if let Some(last) = &mut last {
+            answers.last = Some(last.try_extract_tensor_mut::<f32>()?.1);
+        }
+        let sequences = Sequences {
+            input,
+            batch: rows,
+            lengths,
+            initial,
+        };
+        self.lstm.run(sequences, answers);
+        Ok(())
+    }
+}
