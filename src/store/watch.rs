@@ -17,6 +17,10 @@ impl Watch {
     pub async fn changed(&mut self, store: &Store, most: Duration) {
         if store.dialect == Dialect::Postgres && self.listener.is_none() {
             self.listener = listen(&store.url).await;
+            // What changed before it listened, nobody tells it.
+            if self.listener.is_some() {
+                return;
+            }
         }
         let Some(listener) = &mut self.listener else {
             tokio::time::sleep(most).await;

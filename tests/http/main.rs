@@ -12,6 +12,9 @@ mod malformed;
 mod metrics;
 mod models;
 mod operations;
+#[expect(dead_code, reason = "other tests restart the server")]
+#[path = "../postgres/mod.rs"]
+mod postgres;
 #[path = "../program/mod.rs"]
 mod program;
 #[path = "../s3/mod.rs"]

@@ -126,3 +126,40 @@ fn every_server_follows_the_registry_and_says_what_it_cannot_load() {
     assert_eq!(admin(&first, "POST", ACTIVATE, Some(&body)).status, 200);
     wait_for(|| serving(&second) == "1" && second.get("/readyz").json()["details"].is_null());
 }
+
+#[test]
+fn on_postgresql_a_swap_does_not_wait_for_the_next_look() {
+    let Some(postgres) = crate::postgres::database() else {
+        return;
+    };
+    let room = crate::program::Room::of(&[ENGLISH]);
+    let models = room.path("models");
+    ENGLISH.publish(&models);
+    let flags = ["--database", &postgres.url, "--poll", "24h"];
+    let server = Server::of(room, &flags);
+    let digest = sentiment::bundle::Manifest::read(&models.join("english/2"));
+    let wanted = sentiment::store::ActiveVersion {
+        name: "english".into(),
+        version: 2,
+        digest: digest.unwrap().digest,
+        location: None,
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let store = {
+        let _within = runtime.enter();
+        sentiment::store::Store::new(&postgres.url).unwrap()
+    };
+    // Told again until the server listens: it looks once at its start, and tomorrow.
+    wait_for(|| {
+        runtime.block_on(store.activate(&wanted)).unwrap();
+        serving(&server) == "2"
+    });
+    let back = sentiment::bundle::Manifest::read(&models.join("english/1"));
+    let back = sentiment::store::ActiveVersion {
+        version: 1,
+        digest: back.unwrap().digest,
+        ..wanted
+    };
+    runtime.block_on(store.activate(&back)).unwrap();
+    wait_for(|| serving(&server) == "1");
+}
