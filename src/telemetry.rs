@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
 use crate::config::LogFormat;
+pub use lines::Around;
 use lines::Lines;
 pub use spans::{Caller, Seen, Spans, SpansError};
 
@@ -27,6 +28,11 @@ impl Drop for Logging {
     fn drop(&mut self) {
         self.flush();
     }
+}
+
+/// Log lines share standard error with something that is drawn there.
+pub fn go_around(around: Around) {
+    lines::go_around(around);
 }
 
 /// Starts logging for the rest of the process; a second start changes nothing.

@@ -20,6 +20,10 @@ impl Script {
                 let letter = usize::from(c.is_ascii_alphabetic());
                 letters += letter;
                 latin += letter;
+            } else if ('\u{ac00}'..='\u{d7a3}').contains(&c) {
+                // Nearly all of Korean text, and a slow path of the tables behind `is_alphabetic`.
+                letters += 1;
+                hangul += 1;
             } else if c.is_alphabetic() {
                 letters += 1;
                 hangul += usize::from(is_hangul(c));

@@ -2,12 +2,15 @@
 
 use std::fmt::Display;
 use std::io::IsTerminal as _;
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Between two plain lines.
-const LINE_EVERY: Duration = Duration::from_secs(5);
+use crate::train::view::LINE_EVERY;
+
+/// The bar on the terminal, which log lines go around.
+static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
 /// The bar's own unit: shares of the work in thousandths.
 const WHOLE: u64 = 1000;
@@ -24,11 +27,13 @@ impl Progress {
     pub fn new(what: &'static str) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(WHOLE), ProgressDrawTarget::stderr());
-            let style = "{prefix} [{elapsed_precise}] {bar:32} {percent:>3} % {wide_msg}";
+            let style = "{prefix} [{elapsed_precise}] {bar:12} {percent:>3} % {wide_msg}";
             if let Ok(style) = ProgressStyle::with_template(style) {
                 bar.set_style(style.progress_chars("=> "));
             }
-            bar.with_prefix(what)
+            let bar = bar.with_prefix(what);
+            *shown() = Some(bar.clone());
+            bar
         });
         Self {
             what,
@@ -62,18 +67,37 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away.
-    pub fn clear(self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-
     /// Takes the bar away and leaves a last line.
     pub fn finish(self, message: impl Display) {
+        let what = self.what;
+        self.clear();
+        eprintln!("{what}: {message}");
+    }
+
+    /// Takes the bar away.
+    pub fn clear(self) {
+        drop(self);
+    }
+
+    /// Writes something else to the terminal, above the bar where there is one.
+    pub fn around(write: &mut dyn FnMut()) {
+        let bar = shown().clone();
+        match bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
         if let Some(bar) = &self.bar {
+            *shown() = None;
             bar.finish_and_clear();
         }
-        eprintln!("{}: {message}", self.what);
     }
+}
+
+fn shown() -> MutexGuard<'static, Option<ProgressBar>> {
+    SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -16,8 +16,9 @@ use crate::recipe::Recipe;
 use crate::train::checkpoint::{Checkpoints, Start};
 use crate::train::dataset::{self, DataArg};
 use crate::train::fit::{Control, Event, Happened};
-use crate::train::report::{Epoch, Table};
+use crate::train::report::Table;
 use crate::train::run::{Finished, Prepared, Reviews, Trained};
+use crate::train::view::Pace;
 
 /// Train a model and publish it as the next version in a folder of models.
 ///
@@ -112,24 +113,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     );
     say_start(&start);
     let mut progress = Progress::new("train");
+    let mut pace = Pace::start();
     let mut observe = |event: Event<'_>| {
         match event.happened {
-            Happened::Step(p) => {
-                let within = p.step as f64 / p.steps as f64;
-                let share = (p.epoch as f64 - 1.0 + within) / p.epochs as f64;
-                progress.at(
-                    Some(share),
-                    format_args!(
-                        "epoch {}/{} step {}/{} loss {:.4} accuracy {:.4}",
-                        p.epoch, p.epochs, p.step, p.steps, p.loss, p.accuracy
-                    ),
-                );
-            }
-            Happened::Epoch {
-                epoch,
-                epochs,
-                best,
-            } => progress.note(epoch_line(epoch, epochs, best)),
+            Happened::Step(p) => progress.at(Some(p.share()), pace.at(p)),
+            Happened::Epoch(ended) => progress.note(ended),
         }
         match interrupted.load(Ordering::SeqCst) {
             true => Control::Stop,
@@ -211,18 +199,6 @@ fn how_to_go_on(checkpoints: &Checkpoints) -> String {
         "the same command goes on from the checkpoint in {}",
         checkpoints.dir().display()
     )
-}
-
-fn epoch_line(epoch: &Epoch, epochs: usize, best: bool) -> String {
-    let mut line = format!(
-        "epoch {}/{epochs}: loss {:.4} accuracy {:.4}",
-        epoch.epoch, epoch.loss, epoch.accuracy
-    );
-    if let (Some(loss), Some(accuracy)) = (epoch.val_loss, epoch.val_accuracy) {
-        line += &format!(" val_loss {loss:.4} val_accuracy {accuracy:.4}");
-    }
-    line += &format!(" {:.1} s", epoch.seconds);
-    if best { line + " (best)" } else { line }
 }
 
 /// Asks a person whether the best epoch so far is to be kept; nobody there means no.

@@ -1,16 +1,19 @@
 //! `sentiment worker`: training jobs from a database.
 
+use std::io::{IsTerminal as _, stderr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::sync::watch;
 
+use super::Progress;
 use crate::config::{self, Database, LogFormat, WorkerConfig, usable_cpus};
 use crate::engine::session::Runtime;
 use crate::storage::Storage;
 use crate::store::Store;
 use crate::telemetry;
+use crate::train::view::Standing;
 use crate::worker::{Worker, WorkerSettings};
 
 /// The arguments.
@@ -62,8 +65,26 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         .block_on(async {
             let store = Arc::new(Store::new(args.database.url())?);
             let worker = Worker::new(settings, Arc::clone(&store), runtime)?;
+            if args.log_format == LogFormat::Text && stderr().is_terminal() {
+                telemetry::go_around(Progress::around);
+                tokio::spawn(draw(worker.standing()));
+            }
             worker.run(stopped).await?;
             store.close().await;
             Ok(())
         })
+}
+
+/// The bar that `sentiment train` draws.
+async fn draw(mut seen: watch::Receiver<Option<Standing>>) {
+    let mut progress = None;
+    while seen.changed().await.is_ok() {
+        let standing = *seen.borrow_and_update();
+        match standing {
+            Some(standing) => progress
+                .get_or_insert_with(|| Progress::new("train"))
+                .at(Some(standing.progress.share()), standing),
+            None => progress = None,
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! A line waits at most [`DELAY`]; a warning or an error is written at once, with what came before it.
 
 use std::io::{self, Write as _, stderr};
-use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, Once, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tracing::{Level, Metadata};
@@ -17,6 +17,10 @@ const MOST: usize = 64 << 10;
 
 static WAITING: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 static SOME: Condvar = Condvar::new();
+static AROUND: OnceLock<Around> = OnceLock::new();
+
+/// Calls what writes to standard error when nothing else is drawn there.
+pub type Around = fn(&mut dyn FnMut());
 
 /// The way to standard error.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +73,11 @@ impl io::Write for Line {
     }
 }
 
+/// From now on lines are written by way of `around`; the first stays.
+pub(super) fn go_around(around: Around) {
+    let _ = AROUND.set(around);
+}
+
 /// Writes what waits.
 pub(super) fn flush() {
     write_out(&mut lock());
@@ -89,8 +98,14 @@ fn write_on() {
 
 /// Under the lock, so that lines keep their order.
 fn write_out(waiting: &mut Vec<u8>) {
-    // A log that nobody can read any more is no reason to stop serving.
-    let _ = stderr().write_all(waiting);
+    let mut write = || {
+        // A log that nobody can read any more is no reason to stop serving.
+        let _ = stderr().write_all(waiting);
+    };
+    match AROUND.get() {
+        Some(around) => around(&mut write),
+        None => write(),
+    }
     waiting.clear();
 }
 

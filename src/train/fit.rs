@@ -4,6 +4,8 @@
 use std::ops::Range;
 use std::time::Instant;
 
+use serde::Serialize;
+
 use super::batches::Drawing;
 use super::crop::crops;
 use super::network::Network;
@@ -47,18 +49,22 @@ pub enum Happened<'a> {
     /// A step.
     Step(Progress),
     /// The end of an epoch.
-    Epoch {
-        /// Its figures.
-        epoch: &'a Epoch,
-        /// Epochs in all.
-        epochs: usize,
-        /// Whether it is the best so far by what is monitored.
-        best: bool,
-    },
+    Epoch(EndOfEpoch<'a>),
+}
+
+/// A finished epoch.
+#[derive(Clone, Copy, Debug)]
+pub struct EndOfEpoch<'a> {
+    /// Its figures.
+    pub epoch: &'a Epoch,
+    /// Epochs in all.
+    pub epochs: usize,
+    /// Whether it is the best so far by what is monitored.
+    pub best: bool,
 }
 
 /// Where training stands.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Progress {
     /// From 1.
     pub epoch: usize,
@@ -72,6 +78,14 @@ pub struct Progress {
     pub loss: f64,
     /// Share over the epoch so far.
     pub accuracy: f64,
+}
+
+impl Progress {
+    /// The share of all epochs' steps that is done.
+    pub fn share(&self) -> f64 {
+        let within = self.step as f64 / self.steps as f64;
+        (self.epoch as f64 - 1.0 + within) / self.epochs as f64
+    }
 }
 
 /// The observer's answer.
@@ -199,11 +213,11 @@ pub fn fit(
         };
         let best = state.close_epoch(finished.clone(), recipe);
         let event = Event {
-            happened: Happened::Epoch {
+            happened: Happened::Epoch(EndOfEpoch {
                 epoch: &finished,
                 epochs: recipe.epochs,
                 best,
-            },
+            }),
             state: &state,
         };
         if observe(event) == Control::Stop {

@@ -28,3 +28,4 @@ pub mod step;
 pub mod summary;
 pub mod sweep;
 pub mod vector;
+pub mod view;

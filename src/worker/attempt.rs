@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tokio::sync::watch;
 
 use super::download::DownloadError;
 use super::pulse::Pulse;
@@ -14,8 +15,9 @@ use crate::engine::session::Runtime;
 use crate::store::{Failure, FeedbackFilter, Id, Lease, Publication, Store, StoreError};
 use crate::train::checkpoint::{CheckpointError, Checkpoints, Start};
 use crate::train::dataset;
-use crate::train::fit::{Control, Event, Happened, Progress};
+use crate::train::fit::{Control, EndOfEpoch, Event, Happened};
 use crate::train::run::{Finished, Prepared, Reviews, TrainError};
+use crate::train::view::{LINE_EVERY, Pace, Standing};
 
 /// Everything that it works with.
 pub(super) struct Attempt {
@@ -24,6 +26,7 @@ pub(super) struct Attempt {
     pub runtime: Runtime,
     pub lease: Lease,
     pub pulse: Arc<Pulse>,
+    pub seen: watch::Sender<Option<Standing>>,
     pub handle: tokio::runtime::Handle,
 }
 
@@ -209,15 +212,15 @@ impl Attempt {
     }
 }
 
-/// Tells the heartbeat how far the training is.
+/// Tells the heartbeat, and whoever looks on, how far the training is.
 struct Observer<'a> {
     job: &'a Id,
     pulse: &'a Pulse,
+    seen: &'a watch::Sender<Option<Standing>>,
     every: usize,
     checkpoint: i64,
-    began: Instant,
-    /// The share of the work that was done before.
-    before: Option<f64>,
+    pace: Pace,
+    said: Instant,
 }
 
 impl<'a> Observer<'a> {
@@ -232,10 +235,11 @@ impl<'a> Observer<'a> {
         Self {
             job: &attempt.lease.job.id,
             pulse: &attempt.pulse,
+            seen: &attempt.seen,
             every: attempt.settings.checkpoint_every.get(),
             checkpoint: steps as i64,
-            began: Instant::now(),
-            before: None,
+            pace: Pace::start(),
+            said: Instant::now(),
         }
     }
 
@@ -246,10 +250,10 @@ impl<'a> Observer<'a> {
                 // The one that is due at this step is written after this.
                 let written = (steps.saturating_sub(1) / self.every * self.every) as i64;
                 self.checkpoint = self.checkpoint.max(written);
-                let shown = self.shown(&progress);
-                self.pulse.tell(self.checkpoint, shown);
+                let standing = self.pace.at(progress);
+                self.show(&standing);
             }
-            Happened::Epoch { epoch, epochs, .. } => {
+            Happened::Epoch(EndOfEpoch { epoch, epochs, .. }) => {
                 tracing::info!(
                     job = %self.job,
                     epoch = epoch.epoch,
@@ -258,6 +262,7 @@ impl<'a> Observer<'a> {
                     accuracy = epoch.accuracy,
                     val_loss = epoch.val_loss,
                     val_accuracy = epoch.val_accuracy,
+                    seconds = epoch.seconds,
                     "epoch finished"
                 );
                 self.pulse.tell_epoch(epoch.epoch as i64, json!(epoch));
@@ -269,16 +274,26 @@ impl<'a> Observer<'a> {
         }
     }
 
-    fn shown(&mut self, p: &Progress) -> serde_json::Value {
-        let share = (p.epoch as f64 - 1.0 + p.step as f64 / p.steps as f64) / p.epochs as f64;
-        let before = *self.before.get_or_insert(share);
-        let done = share - before;
-        let left = self.began.elapsed().as_secs_f64() * (1.0 - share) / done;
-        json!({
-            "phase": "training",
-            "epoch": p.epoch, "epochs": p.epochs, "step": p.step, "steps": p.steps,
-            "loss": p.loss, "accuracy": p.accuracy,
-            "seconds_left": left.is_finite().then_some(left),
-        })
+    fn show(&mut self, standing: &Standing) {
+        let mut shown = json!(standing);
+        shown["phase"] = json!("training");
+        self.pulse.tell(self.checkpoint, shown);
+        if self.seen.receiver_count() > 0 {
+            self.seen.send_replace(Some(*standing));
+        } else if self.said.elapsed() >= LINE_EVERY {
+            self.said = Instant::now();
+            let p = &standing.progress;
+            tracing::info!(
+                job = %self.job,
+                epoch = p.epoch,
+                epochs = p.epochs,
+                step = p.step,
+                steps = p.steps,
+                loss = p.loss,
+                accuracy = p.accuracy,
+                seconds_left = standing.seconds_left,
+                "training"
+            );
+        }
     }
 }

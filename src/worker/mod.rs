@@ -23,6 +23,7 @@ use crate::config::WorkerConfig;
 use crate::engine::session::Runtime;
 use crate::storage::Storage;
 use crate::store::{Failure, Lease, Store, StoreError};
+use crate::train::view::Standing;
 use attempt::{Attempt, End};
 use pulse::Pulse;
 
@@ -87,6 +88,7 @@ pub struct Worker {
     store: Arc<Store>,
     runtime: Runtime,
     pool: Arc<rayon::ThreadPool>,
+    seen: watch::Sender<Option<Standing>>,
 }
 
 impl Worker {
@@ -118,7 +120,13 @@ impl Worker {
             store,
             runtime,
             pool: Arc::new(pool),
+            seen: watch::Sender::new(None),
         })
+    }
+
+    /// Where the training under way stands. As long as nobody looks on, the log says it.
+    pub fn standing(&self) -> watch::Receiver<Option<Standing>> {
+        self.seen.subscribe()
     }
 
     /// Works until it is told to stop, then puts its job back with a checkpoint of where it is.
@@ -160,6 +168,7 @@ impl Worker {
             runtime: self.runtime.clone(),
             lease: lease.clone(),
             pulse: Arc::clone(&pulse),
+            seen: self.seen.clone(),
             handle: tokio::runtime::Handle::current(),
         };
         let pool = Arc::clone(&self.pool);
@@ -173,6 +182,7 @@ impl Worker {
                 _ = stop.wait_for(|stop| *stop), if pulse.goes_on() => pulse.stop_for_shutdown(),
             }
         };
+        self.seen.send_replace(None);
         let end = end.unwrap_or_else(|panic| {
             End::Failed(Failure {
                 error: format!("the training broke off: {panic}"),

@@ -197,11 +197,8 @@ impl Waiting {
         let mut history = History::default();
         let mut observe = |event: Event<'_>| {
             match event.happened {
-                Happened::Step(at) => {
-                    let within = at.step as f64 / at.steps as f64;
-                    tell((at.epoch as f64 - 1.0 + within) / at.epochs as f64);
-                }
-                Happened::Epoch { epoch, .. } => history.epochs.push(epoch.clone()),
+                Happened::Step(at) => tell(at.share()),
+                Happened::Epoch(ended) => history.epochs.push(ended.epoch.clone()),
             }
             match stop.load(Ordering::SeqCst) {
                 true => Control::Stop,
