@@ -19,6 +19,7 @@ mkdir -p .bench
 oha=$(command -v oha || true)
 if [[ -z $oha ]]; then
     oha=.bench/tools/bin/oha
+    [[ -x $oha ]] || echo "building oha into .bench/tools/" >&2
     [[ -x $oha ]] || "${CARGO:-cargo}" install --quiet --locked --root .bench/tools --version 1.16.0 oha \
         || fail "oha cannot be installed"
 fi

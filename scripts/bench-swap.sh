@@ -22,6 +22,7 @@ oha=$(command -v oha || true)
 [[ -n $oha ]] || oha=$PWD/.bench/tools/bin/oha
 if [[ ! -x $oha ]]; then
     mkdir -p .bench
+    echo "building oha into .bench/tools/" >&2
     "${CARGO:-cargo}" install --quiet --locked --root .bench/tools --version 1.16.0 oha || fail "oha cannot be installed"
 fi
 

@@ -6,7 +6,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 0 | [`text`], [`sentiment`] |
+//! | 0 | [`text`], [`sentiment`], [`system`] |
 //! | 1 | [`recipe`], [`bundle`], [`config`], [`metrics`], [`tls`], [`telemetry`] |
 //! | 2 | [`store`], [`storage`], [`engine`], [`train`], [`vectors`] |
 //! | 3 | [`catalog`], [`import`], [`worker`] |
@@ -57,6 +57,7 @@ pub mod recipe;
 pub mod sentiment;
 pub mod storage;
 pub mod store;
+pub mod system;
 pub mod telemetry;
 pub mod text;
 pub mod tls;

@@ -15,8 +15,6 @@ use crate::worker::{Worker, WorkerSettings};
 
 /// Between two counts.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
-/// How far training yields to serving: wholly.
-const NICE: i32 = 19;
 
 /// Everything under way.
 pub(super) struct Background {
@@ -57,7 +55,7 @@ impl Background {
             let settings = WorkerSettings {
                 models: config.models.clone(),
                 storage: shared.storage.clone(),
-                nice: NICE,
+                in_background: true,
                 ..WorkerSettings::new(&config.worker, threads)
             };
             let worker = Worker::new(

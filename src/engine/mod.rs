@@ -23,6 +23,7 @@ use crate::bundle::{Bundle, GoldenRow, MODEL, Trim};
 use crate::config::Device;
 use crate::metrics::{Metrics, ModelInfo, ModelMetrics};
 use crate::sentiment::{Score, sigmoid};
+use crate::system;
 use crate::text::{Encoded, Moment};
 use batcher::{Batcher, Open, Opened, Run};
 use queue::{Answer, Job, Queue, Ran};
@@ -438,6 +439,8 @@ impl Drop for Living {
     fn drop(&mut self) {
         if self.alive.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.queue.abandon();
+            // The sessions are closed, and another version may have taken their place.
+            system::give_memory_back();
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::config::WorkerConfig;
 use crate::engine::session::Runtime;
 use crate::storage::Storage;
 use crate::store::{Failure, Lease, Store, StoreError};
+use crate::system;
 use crate::train::view::Standing;
 use attempt::{Attempt, End};
 use pulse::Pulse;
@@ -47,8 +48,8 @@ pub struct WorkerSettings {
     pub checkpoint_every: NonZeroUsize,
     /// Threads that train.
     pub threads: usize,
-    /// How far they yield to other threads: 0 not at all, 19 wholly.
-    pub nice: i32,
+    /// Whether they run only where a core has nothing else to do.
+    pub in_background: bool,
     /// How long a job is kept without a heartbeat.
     pub lease: Duration,
     /// How often an empty queue is looked at.
@@ -72,7 +73,7 @@ impl WorkerSettings {
             checkpoints: config.checkpoints.clone(),
             checkpoint_every: config.checkpoint_every,
             threads,
-            nice: 0,
+            in_background: false,
             lease: config.lease,
             poll: config.poll,
             once: false,
@@ -101,14 +102,13 @@ impl Worker {
         store: Arc<Store>,
         runtime: Runtime,
     ) -> anyhow::Result<Self> {
-        let nice = settings.nice;
+        let in_background = settings.in_background;
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(settings.threads)
             .thread_name(|number| format!("train-{number}"))
             .start_handler(move |_| {
-                // On Linux this is of the thread alone. One that cannot yield still trains.
-                if nice > 0 {
-                    let _ = rustix::process::nice(nice);
+                if in_background {
+                    system::run_in_the_background();
                 }
             })
             .build()

@@ -1,0 +1,51 @@
+//! What only the operating system can do, and what it need not be asked twice for: a wish that it refuses changes nothing.
+
+/// Lets this thread run only where a core has nothing else to do. Where the system knows no such threads, it is one like others.
+pub fn run_in_the_background() {
+    #[cfg(target_os = "linux")]
+    {
+        let parameters = libc::sched_param { sched_priority: 0 };
+        // SAFETY: 0 is the calling thread, and the parameters live until the call returns.
+        let refused =
+            unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) } != 0;
+        if refused {
+            // On Linux this is of the thread alone.
+            let _ = rustix::process::nice(19);
+        }
+    }
+}
+
+/// Gives memory that is free back to the system: after something large has gone, not in the course of work.
+pub fn give_memory_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it takes no pointer, and may be called at any time from any thread.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    /// The scheduling policy and the nice value of this thread, as proc(5) has them.
+    fn priority() -> (i32, i32) {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split(' ').collect();
+        (fields[39].parse().unwrap(), fields[17].parse().unwrap())
+    }
+
+    #[test]
+    fn a_thread_in_the_background_yields_to_every_other() {
+        let before = priority();
+        let (policy, nice) = std::thread::spawn(|| {
+            run_in_the_background();
+            priority()
+        })
+        .join()
+        .unwrap();
+        assert!(policy == libc::SCHED_IDLE || nice == 19, "{policy} {nice}");
+        assert_eq!(priority(), before, "the others are as they were");
+    }
+}
