@@ -6,7 +6,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 0 | [`text`], [`sentiment`], [`system`] |
+//! | 0 | [`text`], [`sentiment`], [`system`], `onnx` |
 //! | 1 | [`recipe`], [`bundle`], [`config`], [`metrics`], [`tls`], [`telemetry`] |
 //! | 2 | [`store`], [`storage`], [`engine`], [`train`], [`vectors`] |
 //! | 3 | [`catalog`], [`import`], [`worker`] |
@@ -53,6 +53,7 @@ pub mod engine;
 pub mod http;
 pub mod import;
 pub mod metrics;
+mod onnx;
 pub mod recipe;
 pub mod sentiment;
 pub mod storage;

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use prost::Message as _;
 
 use super::operator::DOMAIN;
-use crate::train::export::onnx::{Attribute, Graph, Model, Node, OperatorSet};
+use crate::onnx::{Attribute, Graph, Model, Node, OperatorSet};
 
 /// The bytes of a graph whose LSTMs are ours wherever they can be. A file that holds more than our messages know stays as it
 /// is.

@@ -6,12 +6,11 @@
 
 use prost::Message as _;
 
-use super::message::{Graph, Node as Read};
 use super::rename;
 use super::wire::{fields, put};
 use crate::bundle::Trim;
 use crate::import::stack::Head;
-use crate::train::export::onnx::{Attribute, Element, Node, Property, Tensor, ValueInfo};
+use crate::onnx::{Attribute, Element, Graph, Node, Property, Tensor, ValueInfo};
 
 /// The names that every graph of ours has.
 const OURS: [&str; 3] = ["ids", "lengths", "logit"];
@@ -38,7 +37,7 @@ pub(super) fn adopt(file: &[u8], read: &Graph, adoption: Adoption) -> Result<Vec
             free_inputs(read).len()
         ));
     };
-    let (element, _) = input.tensor().ok_or("its input is no tensor")?;
+    let (element, _) = input.as_tensor().ok_or("its input is no tensor")?;
     let [output] = &read.output[..] else {
         return Err(format!(
             "it has {} outputs, where one is needed",
@@ -110,7 +109,7 @@ pub(super) fn adopt(file: &[u8], read: &Graph, adoption: Adoption) -> Result<Vec
 }
 
 /// The inputs that are not constants; old files list those too.
-pub(super) fn free_inputs(graph: &Graph) -> Vec<&super::message::ValueInfo> {
+pub(super) fn free_inputs(graph: &Graph) -> Vec<&ValueInfo> {
     let constant = |name: &str| graph.initializer.iter().any(|tensor| tensor.name == name);
     graph
         .input
@@ -127,8 +126,8 @@ fn is_named(value: &[u8], name: &str) -> bool {
 }
 
 /// One number for each row, or two.
-fn outputs(output: &super::message::ValueInfo) -> Result<usize, String> {
-    let (element, sizes) = output.tensor().ok_or("its output is no tensor")?;
+fn outputs(output: &ValueInfo) -> Result<usize, String> {
+    let (element, sizes) = output.as_tensor().ok_or("its output is no tensor")?;
     if element != Element::Float as i32 {
         return Err("its output is not of floats".to_owned());
     }
@@ -157,7 +156,7 @@ impl Tail {
         named: &dyn Fn(&str) -> String,
     ) {
         let last = producer(graph, output);
-        let input = |node: &Read| named(node.input.first().map_or("", String::as_str));
+        let input = |node: &Node| named(node.input.first().map_or("", String::as_str));
         let column = |weights: [f32; 2]| match head.positive {
             0 => [weights[1], weights[0]],
             _ => weights,
@@ -239,13 +238,14 @@ impl Tail {
             data_type: element as i32,
             name: name.clone(),
             raw_data,
+            ..Tensor::default()
         });
         name
     }
 }
 
 /// The node that computes a value, behind those that only hand it on.
-fn producer<'a>(graph: &'a Graph, value: &str) -> Option<&'a Read> {
+fn producer<'a>(graph: &'a Graph, value: &str) -> Option<&'a Node> {
     let node = graph
         .node
         .iter()

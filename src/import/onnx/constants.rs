@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::onnx::{Graph, Node, Tensor};
 use ndarray::{ArrayD, Axis};
-
-use super::message::{Graph, Node, Tensor};
 
 /// Arrays by the name of the value.
 #[derive(Clone, Debug, Default)]

@@ -2,7 +2,6 @@
 
 mod adopt;
 mod constants;
-mod message;
 mod recognise;
 mod recurrent;
 mod rename;
@@ -16,9 +15,9 @@ use prost::Message as _;
 
 use super::ImportError;
 use super::stack::{self, Head, Stack};
+use crate::onnx::{Graph, Model};
 use adopt::Adoption;
 use constants::Constants;
-use message::{Graph, Model};
 pub(super) use written::Written;
 
 /// A graph of another program.
@@ -54,7 +53,7 @@ impl Foreign {
                 "it takes {names:?}, where rows of ids alone are needed"
             )));
         };
-        let (_, sizes) = input.tensor().unwrap_or_default();
+        let (_, sizes) = input.as_tensor().unwrap_or_default();
         let maxlen = match sizes[..] {
             [None, steps] => steps,
             [Some(rows), _] => {

@@ -6,9 +6,9 @@
 use ndarray::{ArrayD, Axis};
 
 use super::constants::Constants;
-use super::message::{Graph, Node};
 use super::recurrent;
 use crate::import::stack::{Activated, Taken};
+use crate::onnx::{Graph, Node};
 use crate::recipe::{Activation, Embedding, LayerRecipe};
 
 /// The layers, in the order in which they run.

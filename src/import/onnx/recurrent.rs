@@ -3,8 +3,8 @@
 use ndarray::{ArrayD, Axis, concatenate};
 
 use super::constants::Constants;
-use super::message::{Graph, Node};
 use super::recognise::{added, slab};
+use crate::onnx::{Graph, Node};
 use crate::recipe::{Activation, LayerRecipe, Merge, Recurrent};
 
 /// A recurrent layer.
@@ -41,7 +41,7 @@ pub(super) fn read(node: &Node, constants: &Constants) -> Result<Read, String> {
         _ => ("simple_rnn", LayerRecipe::SimpleRnn),
     };
     let refused = |what: &str| Err(format!("it has an {} {what}", node.op_type));
-    let text = |attribute: &str| node.attribute(attribute).map(|a| a.s.as_slice());
+    let text = |attribute: &str| node.attribute(attribute)?.s.as_deref();
     let (directions, go_backwards) = match text("direction") {
         None | Some(b"forward") => (1, false),
         Some(b"bidirectional") => (2, false),

@@ -4,8 +4,8 @@ use ndarray::ArrayD;
 use prost::Message as _;
 
 use super::constants::Constants;
-use super::message::{Graph, Model};
 use super::recurrent;
+use crate::onnx::{Graph, Model};
 
 /// A graph of ours.
 pub(in crate::import) struct Written {

@@ -2,9 +2,9 @@
 
 use super::graph::Value;
 use super::layers::{Order, Writer};
-use super::onnx::Attribute;
 use super::pads::Carried;
 use crate::bundle::Trim;
+use crate::onnx::Attribute;
 use crate::train::network::Layer;
 
 impl Writer<'_> {

@@ -1,11 +1,10 @@
 //! A graph under construction: nodes and constants with names of their own.
 
-use prost::Message as _;
-
-use super::onnx::{
+use crate::onnx::{
     Attribute, Element, Graph, IR_VERSION, Model, Node, OPSET, OperatorSet, Property, Tensor,
     ValueInfo,
 };
+use prost::Message as _;
 
 /// The name of a value: an input, a constant or what a node answered.
 pub type Value = String;
@@ -86,6 +85,7 @@ impl Builder {
             data_type: element as i32,
             name: name.to_owned(),
             raw_data,
+            ..Tensor::default()
         });
         name.to_owned()
     }

@@ -1,10 +1,10 @@
 //! Each kind of layer as ONNX operators; `recurrent` has those that carry a state.
 
 use super::graph::{Builder, Value};
-use super::onnx::{Attribute, Element, ValueInfo};
 use super::pads::{self, Carried};
 use super::recurrent::Operator;
 use crate::bundle::Trim;
+use crate::onnx::{Attribute, Element, ValueInfo};
 use crate::recipe::{Activation, LayerRecipe};
 use crate::train::network::{Layer, Network};
 

@@ -7,7 +7,6 @@
 mod attention;
 mod graph;
 mod layers;
-pub(crate) mod onnx;
 mod pads;
 mod proof;
 mod recurrent;

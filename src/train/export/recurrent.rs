@@ -4,9 +4,9 @@ use ndarray::ArrayD;
 
 use super::graph::Value;
 use super::layers::Writer;
-use super::onnx::{Attribute, Element};
 use super::pads::Carried;
 use crate::bundle::Trim;
+use crate::onnx::{Attribute, Element};
 use crate::recipe::{Activation, Merge, Recurrent};
 use crate::train::network::Layer;
 

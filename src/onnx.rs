@@ -1,4 +1,4 @@
-//! The messages of `onnx.proto` that a graph of ours needs, by hand: field numbers are ONNX's.
+//! As much of `onnx.proto` as it takes to write a graph and to read those of others; field numbers are ONNX's.
 //!
 //! Fields that ONNX tells apart from absent ones are options; everything else is left out when empty, as protobuf does.
 
@@ -77,6 +77,26 @@ pub struct Node {
     pub domain: String,
 }
 
+impl Node {
+    /// An attribute by name.
+    pub fn attribute(&self, name: &str) -> Option<&Attribute> {
+        self.attribute
+            .iter()
+            .find(|attribute| attribute.name == name)
+    }
+
+    /// A whole number among the attributes, with ONNX's default; some writers leave a zero out.
+    pub fn int(&self, name: &str, default: i64) -> i64 {
+        self.attribute(name)
+            .map_or(default, |attribute| attribute.i.unwrap_or(0))
+    }
+
+    /// The node's first output.
+    pub fn first_output(&self) -> &str {
+        self.output.first().map_or("", String::as_str)
+    }
+}
+
 /// A constant argument of an operator.
 #[derive(Clone, PartialEq, Message)]
 pub struct Attribute {
@@ -88,6 +108,10 @@ pub struct Attribute {
     pub i: Option<i64>,
     #[prost(bytes = "vec", optional, tag = "4")]
     pub s: Option<Vec<u8>>,
+    #[prost(message, optional, tag = "5")]
+    pub t: Option<Tensor>,
+    #[prost(message, optional, tag = "6")]
+    pub g: Option<Graph>,
     #[prost(float, repeated, packed = "false", tag = "7")]
     pub floats: Vec<f32>,
     #[prost(int64, repeated, packed = "false", tag = "8")]
@@ -174,17 +198,21 @@ pub enum Element {
     Int64 = 7,
 }
 
-/// A constant, row-major and little-endian.
+/// A constant, row-major; `raw_data` is little-endian.
 #[derive(Clone, PartialEq, Message)]
 pub struct Tensor {
     #[prost(int64, repeated, packed = "false", tag = "1")]
     pub dims: Vec<i64>,
     #[prost(int32, tag = "2")]
     pub data_type: i32,
+    #[prost(float, repeated, tag = "4")]
+    pub float_data: Vec<f32>,
     #[prost(string, tag = "8")]
     pub name: String,
     #[prost(bytes = "vec", tag = "9")]
     pub raw_data: Vec<u8>,
+    #[prost(int32, tag = "14")]
+    pub data_location: i32,
 }
 
 /// A named input or output.
@@ -202,6 +230,7 @@ impl ValueInfo {
         let dim = sizes
             .iter()
             .map(|size| Dimension {
+                dim_value: None,
                 dim_param: Some((*size).to_owned()),
             })
             .collect();
@@ -215,9 +244,20 @@ impl ValueInfo {
             }),
         }
     }
+
+    /// The element type's number, and the sizes that are fixed.
+    pub fn as_tensor(&self) -> Option<(i32, Vec<Option<usize>>)> {
+        let tensor = self.r#type.as_ref()?.tensor_type.as_ref()?;
+        let sizes = tensor.shape.iter().flat_map(|shape| &shape.dim);
+        let sizes = sizes.map(|dim| dim.dim_value.and_then(|size| usize::try_from(size).ok()));
+        Some((
+            tensor.elem_type,
+            sizes.map(|size| size.filter(|size| *size > 0)).collect(),
+        ))
+    }
 }
 
-/// The type of a value; always a tensor here.
+/// The type of a value, where it is a tensor.
 #[derive(Clone, PartialEq, Message)]
 pub struct Type {
     #[prost(message, optional, tag = "1")]
@@ -240,9 +280,11 @@ pub struct TensorShape {
     pub dim: Vec<Dimension>,
 }
 
-/// A size that is known by name alone.
+/// One size: known, or known by name alone.
 #[derive(Clone, PartialEq, Message)]
 pub struct Dimension {
+    #[prost(int64, optional, tag = "1")]
+    pub dim_value: Option<i64>,
     #[prost(string, optional, tag = "2")]
     pub dim_param: Option<String>,
 }
