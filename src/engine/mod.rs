@@ -6,6 +6,7 @@
 //! within 1e-5.
 
 mod batcher;
+mod open;
 mod queue;
 mod reach;
 mod rows;
@@ -19,21 +20,22 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::bundle::{Bundle, GoldenRow, MODEL, Trim};
+use crate::bundle::{Bundle, MODEL, Trim};
 use crate::config::Device;
 use crate::metrics::{Metrics, ModelInfo, ModelMetrics};
-use crate::sentiment::{Score, sigmoid};
+use crate::sentiment::Score;
 use crate::system;
 use crate::text::{Encoded, Moment};
-use batcher::{Batcher, Open, Opened, Run};
+use batcher::{Batcher, Open, Run};
+use open::{check_golden_ids, open_sessions, opener};
 use queue::{Answer, Job, Queue, Ran};
 use reach::Reach;
-use rows::{Layout, Rows};
-use session::{Runtime, Session, SessionError, SessionOptions};
+use rows::Layout;
+use session::{Runtime, SessionError};
 
 /// Most rows times steps in a batch. What a run keeps of each step then stays in a core's cache: with 200 steps a row the
-/// runtime does 9,000 rows a second in batches of 8 or 16 and 3,900 in batches of 64 (`make bench-serve`). And it is little
-/// enough work that no text waits long behind others.
+/// runtime's own LSTM does 9,000 rows a second in batches of 8 or 16 and 3,900 in batches of 64, and ours about as many in all of
+/// them (`make bench-serve`). And it is little enough work that no text waits long behind others.
 const BATCH_STEPS: usize = 2_048;
 
 /// Texts that [`Engine::predict_bulk`] sorts by length together.
@@ -443,82 +445,4 @@ impl Drop for Living {
             system::give_memory_back();
         }
     }
-}
-
-fn opener(runtime: &Runtime, bundle: &Arc<Bundle>, device: Device) -> Open {
-    let (runtime, bundle) = (runtime.clone(), Arc::clone(bundle));
-    Arc::new(move || {
-        let options = SessionOptions {
-            device,
-            standard: false,
-        };
-        let mut session = Session::open(&runtime, &bundle.onnx, options)?;
-        let provider = session.provider();
-        let run = move |rows: &Rows| session.run(&rows.ids, rows.shape, &rows.lengths);
-        Ok(Opened {
-            run: Box::new(run),
-            provider,
-        })
-    })
-}
-
-/// Side by side, so that a server with many threads is ready as soon as one with few.
-fn open_sessions(bundle: &Bundle, open: &Open, threads: usize) -> Result<Vec<Opened>, EngineError> {
-    std::thread::scope(|scope| {
-        let opening: Vec<_> = (0..threads.max(1))
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut opened = open()?;
-                    check_golden_scores(bundle, &mut opened)?;
-                    Ok(opened)
-                })
-            })
-            .collect();
-        opening
-            .into_iter()
-            .map(|session| session.join().unwrap_or(Err(EngineError::Panicked)))
-            .collect()
-    })
-}
-
-fn check_golden_ids(bundle: &Bundle) -> Result<(), EngineError> {
-    let mut ids = Vec::new();
-    for (at, row) in bundle.golden.iter().enumerate() {
-        bundle.encoder.encode(&row.text, Moment::Serve, &mut ids);
-        if ids != row.ids {
-            return Err(EngineError::GoldenIds { row: at + 1 });
-        }
-    }
-    Ok(())
-}
-
-/// Scores within 1e-4 on a CPU and 1e-3 on a GPU, each row alone and all of them in batches, which warms the session too.
-fn check_golden_scores(bundle: &Bundle, opened: &mut Opened) -> Result<(), EngineError> {
-    let tolerance = if opened.provider == "cuda" {
-        1e-3
-    } else {
-        1e-4
-    };
-    let layout = Layout::of(&bundle.manifest);
-    let mut rows = Rows::default();
-    for batch in [1, 16] {
-        for (chunk, golden) in bundle.golden.chunks(batch).enumerate() {
-            layout.fill(golden.iter().map(|row| row.ids.as_slice()), &mut rows);
-            let logits = (opened.run)(&rows)?;
-            for (at, (GoldenRow { logit, .. }, answer)) in golden.iter().zip(logits).enumerate() {
-                let (found, expected) = (sigmoid(f64::from(answer)), sigmoid(*logit));
-                // Written so that a NaN is refused too.
-                let near = (found - expected).abs() <= tolerance;
-                if !near {
-                    let row = chunk * batch + at + 1;
-                    return Err(EngineError::GoldenScore {
-                        row,
-                        found,
-                        expected,
-                    });
-                }
-            }
-        }
-    }
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! From a URL to the storage that it names.
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -40,36 +41,29 @@ impl Storage {
         };
         let (objects, root): (Arc<dyn ObjectStore>, Path) = match parsed.scheme() {
             "s3" | "s3a" => {
-                let mut builder = AmazonS3Builder::new()
-                    .with_client_options(client)
-                    .with_url(url);
-                for (key, value) in options {
-                    if let Ok(key) = key.to_ascii_lowercase().parse() {
-                        builder = builder.with_config(key, value);
-                    }
-                }
+                let builder = AmazonS3Builder::new().with_client_options(client);
+                let builder = known(options)
+                    .fold(builder.with_url(url), |builder, (key, value)| {
+                        builder.with_config(key, value)
+                    });
                 let store = builder.with_retry(retry).build();
                 (Arc::new(store.map_err(|error| refused(&error))?), prefix)
             }
             "gs" => {
                 let builder = GoogleCloudStorageBuilder::new().with_client_options(client);
-                let mut builder = builder.with_url(url);
-                for (key, value) in options {
-                    if let Ok(key) = key.to_ascii_lowercase().parse() {
-                        builder = builder.with_config(key, value);
-                    }
-                }
+                let builder = known(options)
+                    .fold(builder.with_url(url), |builder, (key, value)| {
+                        builder.with_config(key, value)
+                    });
                 let store = builder.with_retry(retry).build();
                 (Arc::new(store.map_err(|error| refused(&error))?), prefix)
             }
             "az" | "abfs" | "abfss" => {
                 let builder = MicrosoftAzureBuilder::new().with_client_options(client);
-                let mut builder = builder.with_url(url);
-                for (key, value) in options {
-                    if let Ok(key) = key.to_ascii_lowercase().parse() {
-                        builder = builder.with_config(key, value);
-                    }
-                }
+                let builder = known(options)
+                    .fold(builder.with_url(url), |builder, (key, value)| {
+                        builder.with_config(key, value)
+                    });
                 let store = builder.with_retry(retry).build();
                 (Arc::new(store.map_err(|error| refused(&error))?), prefix)
             }
@@ -94,6 +88,14 @@ impl Storage {
             up: AtomicBool::new(true),
         })
     }
+}
+
+/// The options that one cloud's client knows; the others are of another's.
+fn known<K: FromStr>(options: &[(String, String)]) -> impl Iterator<Item = (K, &str)> {
+    options.iter().filter_map(|(key, value)| {
+        let key = key.to_ascii_lowercase().parse().ok()?;
+        Some((key, value.as_str()))
+    })
 }
 
 #[cfg(test)]

@@ -100,6 +100,7 @@ impl fmt::Display for EndOfEpoch<'_> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -1,0 +1,96 @@
+//! Sessions that are good: opened, warmed, and asked for every golden row.
+
+use std::sync::Arc;
+
+use super::EngineError;
+use super::batcher::{Open, Opened};
+use super::rows::{Layout, Rows};
+use super::session::{Runtime, Session, SessionOptions};
+use crate::bundle::{Bundle, GoldenRow};
+use crate::config::Device;
+use crate::sentiment::sigmoid;
+use crate::text::Moment;
+
+/// Opens sessions of a bundle's graph.
+pub(super) fn opener(runtime: &Runtime, bundle: &Arc<Bundle>, device: Device) -> Open {
+    let (runtime, bundle) = (runtime.clone(), Arc::clone(bundle));
+    Arc::new(move || {
+        let options = SessionOptions {
+            device,
+            standard: false,
+        };
+        let mut session = Session::open(&runtime, &bundle.onnx, options)?;
+        let provider = session.provider();
+        let run = move |rows: &Rows| session.run(&rows.ids, rows.shape, &rows.lengths);
+        Ok(Opened {
+            run: Box::new(run),
+            provider,
+        })
+    })
+}
+
+/// Side by side, so that a server with many threads is ready as soon as one with few.
+pub(super) fn open_sessions(
+    bundle: &Bundle,
+    open: &Open,
+    threads: usize,
+) -> Result<Vec<Opened>, EngineError> {
+    std::thread::scope(|scope| {
+        let opening: Vec<_> = (0..threads.max(1))
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut opened = open()?;
+                    check_golden_scores(bundle, &mut opened)?;
+                    Ok(opened)
+                })
+            })
+            .collect();
+        opening
+            .into_iter()
+            .map(|session| session.join().unwrap_or(Err(EngineError::Panicked)))
+            .collect()
+    })
+}
+
+/// Whether the encoder gives the ids of the golden rows.
+pub(super) fn check_golden_ids(bundle: &Bundle) -> Result<(), EngineError> {
+    let mut ids = Vec::new();
+    for (at, row) in bundle.golden.iter().enumerate() {
+        bundle.encoder.encode(&row.text, Moment::Serve, &mut ids);
+        if ids != row.ids {
+            return Err(EngineError::GoldenIds { row: at + 1 });
+        }
+    }
+    Ok(())
+}
+
+/// Scores within 1e-4 on a CPU and 1e-3 on a GPU, each row alone and all of them in batches, which warms the session too.
+fn check_golden_scores(bundle: &Bundle, opened: &mut Opened) -> Result<(), EngineError> {
+    let tolerance = if opened.provider == "cuda" {
+        1e-3
+    } else {
+        1e-4
+    };
+    let layout = Layout::of(&bundle.manifest);
+    let mut rows = Rows::default();
+    for batch in [1, 16] {
+        for (chunk, golden) in bundle.golden.chunks(batch).enumerate() {
+            layout.fill(golden.iter().map(|row| row.ids.as_slice()), &mut rows);
+            let logits = (opened.run)(&rows)?;
+            for (at, (GoldenRow { logit, .. }, answer)) in golden.iter().zip(logits).enumerate() {
+                let (found, expected) = (sigmoid(f64::from(answer)), sigmoid(*logit));
+                // Written so that a NaN is refused too.
+                let near = (found - expected).abs() <= tolerance;
+                if !near {
+                    let row = chunk * batch + at + 1;
+                    return Err(EngineError::GoldenScore {
+                        row,
+                        found,
+                        expected,
+                    });
+                }
+            }
+        }
+    }
+    Ok(())
+}
