@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build serve test lint bench bench-serve bench-swap bench-vectors course golden exchange test-all slow-clients under-load fuzz image onnxruntime clean
+.PHONY: build serve test lint bench bench-serve bench-swap bench-vectors course golden exchange test-all slow-clients under-load soak fuzz image onnxruntime clean
 
 CARGO ?= cargo
 LISTEN ?= 127.0.0.1:8080
@@ -57,7 +57,7 @@ bench-swap: build
 	@CARGO="$(CARGO)" scripts/bench-swap.sh
 
 # And what needs Keras, Docker, HAProxy or time.
-test-all: test lint golden exchange slow-clients under-load fuzz image
+test-all: test lint golden exchange slow-clients under-load soak fuzz image
 
 # Ten thousand clients that send their heads byte by byte.
 slow-clients: onnxruntime
@@ -66,6 +66,11 @@ slow-clients: onnxruntime
 # Ten times more requests than a server can do, and servers stopped behind a balancer.
 under-load: build
 	@scripts/under-load.sh
+
+# What a server holds after MINUTES at full load with texts of every length: 60 is an hour.
+MINUTES ?= 5
+soak: build
+	@MINUTES=$(MINUTES) scripts/soak.sh
 
 # Inputs that nobody thought of, for FUZZ seconds a target.
 fuzz:
