@@ -109,6 +109,7 @@ fn catalog_settings(config: &ServeConfig) -> CatalogSettings {
     CatalogSettings {
         models: config.models.clone(),
         default_model: config.default_model.clone(),
+        more_come: config.database.is_some() && config.worker.model_store.is_some(),
         engine: EngineSettings {
             device: config.device,
             threads: config.batch_threads(),

@@ -114,6 +114,8 @@ pub struct CatalogSettings {
     pub models: PathBuf,
     /// The model for texts without letters; none is the first by name.
     pub default_model: Option<String>,
+    /// Whether models come from elsewhere, so that one that is not there yet is waited for.
+    pub more_come: bool,
     /// How each engine works.
     pub engine: EngineSettings,
 }
@@ -171,7 +173,7 @@ impl Catalog {
             slots.insert(model.name, slot);
         }
         let default_model = match &settings.default_model {
-            Some(name) if !slots.contains_key(name) => {
+            Some(name) if !slots.contains_key(name) && !settings.more_come => {
                 return Err(CatalogError::NoDefault {
                     name: name.clone(),
                     models: settings.models.clone(),
@@ -239,7 +241,9 @@ impl Catalog {
         if serving.slots.is_empty() {
             return vec![RouteError::NoModels(self.settings.models.clone()).to_string()];
         }
-        let names = serving.slots.keys();
+        let awaited = serving.default_model.iter();
+        let awaited = awaited.filter(|name| !serving.slots.contains_key(*name));
+        let names = serving.slots.keys().chain(awaited);
         let errors = names.filter_map(|name| serving.ready(name).err());
         errors.map(|error| error.to_string()).collect()
     }

@@ -40,6 +40,7 @@ impl OpenArgs {
         let settings = CatalogSettings {
             models: self.models.clone(),
             default_model,
+            more_come: false,
             engine: self.settings(),
         };
         let catalog = Catalog::load(&Runtime::load()?, &settings, &Arc::default())?;

@@ -43,11 +43,16 @@ impl Workshop {
 
     /// On a machine with an English model and nothing else.
     fn server(&self) -> Server {
+        self.server_with(&[])
+    }
+
+    fn server_with(&self, more: &[&str]) -> Server {
         let room = Room::of(&[ENGLISH]);
         room.write("token", TOKEN);
         let shared = self.shared();
         let mut flags: Vec<&str> = shared.iter().map(String::as_str).collect();
         flags.extend(["--admin-token-file", "token", "--poll", "20ms"]);
+        flags.extend(more);
         let mut command = room.serve(&flags);
         self.s3.tell(&mut command);
         Server::started(room, command)
@@ -135,8 +140,11 @@ fn a_model_goes_from_a_job_through_s3_to_every_server() {
     wait_for(|| serving(&first).as_deref() == Some("1"));
 
     // A server that comes later finds everything, and a version that only one machine had comes to all of them.
-    let third = shop.server();
+    let third = shop.server_with(&["--default-model", "shop"]);
     wait_for(|| serving(&third).as_deref() == Some("1"));
+    let wordless = third.post(&json!({"text": "10 / 10"})).json();
+    assert_eq!(wordless["model"], "shop", "{wordless}");
+    wait_for(|| third.get("/readyz").status == 200);
     ENGLISH.publish(&first.room().path("models"));
     let body = json!({"version": "2"});
     let answer = admin(&first, "POST", "/v1/models/english/activate", Some(&body));
