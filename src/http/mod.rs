@@ -30,6 +30,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
 use tokio::sync::watch;
+use tower::util::option_layer;
 use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -46,6 +47,7 @@ use crate::store::Store;
 use crate::telemetry::Spans;
 use body::BodyLimits;
 use error::{Code, Problem};
+use observe::Observe;
 
 pub use access::{Access, AccessError, AccessSettings, with_admin_token};
 pub use connections::{ConnectionLimits, Drained, serve};
@@ -203,28 +205,27 @@ fn open() -> Router<Arc<Shared>> {
 }
 
 fn observed(router: Router<Arc<Shared>>, shared: Arc<Shared>, origins: &Origins) -> Router {
-    let router = router.layer(CatchPanicLayer::custom(panicked)).layer(
-        CompressionLayer::new()
-            .quality(CompressionLevel::Fastest)
-            .compress_when(
-                DefaultPredicate::new()
-                    .and(SizeAbove::new(1024))
-                    // A compressor keeps lines back that a client waits for.
-                    .and(NotForContentType::const_new("application/x-ndjson"))
-                    .and(NotForContentType::SSE),
-            ),
-    );
-    let router = match origins {
-        Origins::Own => router,
-        Origins::Listed(origins) => {
-            router.layer(cross_origin(AllowOrigin::list(origins.iter().cloned())))
-        }
-        Origins::Any => router.layer(cross_origin(AllowOrigin::any())),
+    let cross_origin = match origins {
+        Origins::Own => None,
+        Origins::Listed(origins) => Some(cross_origin(AllowOrigin::list(origins.iter().cloned()))),
+        Origins::Any => Some(cross_origin(AllowOrigin::any())),
     };
+    let compression = CompressionLayer::new()
+        .quality(CompressionLevel::Fastest)
+        .compress_when(
+            DefaultPredicate::new()
+                .and(SizeAbove::new(1024))
+                // A compressor keeps lines back that a client waits for.
+                .and(NotForContentType::const_new("application/x-ndjson"))
+                .and(NotForContentType::SSE),
+        );
+    // In one piece: the router boxes what each layer makes of a route, and a request pays for every box.
     router
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&shared),
-            observe::observe,
+        .layer((
+            Observe(Arc::clone(&shared)),
+            option_layer(cross_origin),
+            compression,
+            CatchPanicLayer::custom(panicked),
         ))
         .with_state(shared)
 }

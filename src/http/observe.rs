@@ -1,15 +1,18 @@
 //! Around every request: its id, its clock, its line in the log, its series, and the body of a refusal.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use futures_util::future::BoxFuture;
 use prometheus::IntGauge;
+use tower::{Layer, Service};
 
 use super::Shared;
 use super::error::{Code, Problem};
@@ -20,74 +23,139 @@ use crate::telemetry::{Caller, Seen};
 /// The label of requests that match no route.
 const UNMATCHED: &str = "unmatched";
 
-pub(super) async fn observe(
-    State(shared): State<Arc<Shared>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let started = Instant::now();
-    let _active = Active::enter(&shared.metrics.active_requests);
-    let id = RequestId::of(request.headers());
-    let method = method_label(request.method());
-    let head = request.method() == Method::HEAD;
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let caller = Caller::of(request.headers());
-    let mut response = next.run(request).await;
-    let problem = response.extensions_mut().remove::<Problem>();
-    let stages = response.extensions_mut().remove::<Timing>().map(stages);
-    if let Some(problem) = &problem {
-        show(problem, &id, head, &mut response);
-        let reason = problem.code.as_str();
-        shared.metrics.rejected.with_label_values(&[reason]).inc();
+/// Sees every request, and what becomes of it.
+#[derive(Clone, Debug)]
+pub(super) struct Observe(pub Arc<Shared>);
+
+impl<S> Layer<S> for Observe {
+    type Service = Observed<S>;
+
+    fn layer(&self, inner: S) -> Observed<S> {
+        let shared = Arc::clone(&self.0);
+        Observed { inner, shared }
     }
-    let headers = response.headers_mut();
-    headers.insert(HEADER, id.header());
-    guard(headers);
-    if let Some(timing) = stages.as_ref().and_then(server_timing) {
-        headers.insert("server-timing", timing);
+}
+
+/// A service whose requests are seen.
+#[derive(Clone, Debug)]
+pub(super) struct Observed<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+impl<S> Service<Request> for Observed<S>
+where
+    S: Service<Request, Error = Infallible>,
+    S::Response: IntoResponse,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
     }
-    if shared.draining.load(Ordering::Acquire) {
-        // The client's next request then goes to another server, and is not lost with this connection.
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let arrived = Arrived::new(Arc::clone(&self.shared), &request);
+        let response = self.inner.call(request);
+        Box::pin(async move { Ok(arrived.answered(response.await?.into_response())) })
     }
-    let took = started.elapsed();
-    let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
-    let status = response.status();
-    shared
-        .metrics
-        .answered([method, route, status.as_str()], took);
-    let code = problem.as_ref().map_or("", |problem| problem.code.as_str());
-    if let Some(spans) = &shared.spans {
-        spans.tell(Seen {
-            caller: caller.as_ref(),
+}
+
+/// What is kept of a request while it is under way.
+struct Arrived {
+    shared: Arc<Shared>,
+    at: Instant,
+    _active: Active,
+    id: RequestId,
+    method: &'static str,
+    head: bool,
+    route: Option<MatchedPath>,
+    caller: Option<Caller>,
+}
+
+impl Arrived {
+    fn new(shared: Arc<Shared>, request: &Request) -> Self {
+        Self {
+            at: Instant::now(),
+            _active: Active::enter(&shared.metrics.active_requests),
+            id: RequestId::of(request.headers()),
+            method: method_label(request.method()),
+            head: request.method() == Method::HEAD,
+            route: request.extensions().get::<MatchedPath>().cloned(),
+            caller: Caller::of(request.headers()),
+            shared,
+        }
+    }
+
+    /// Completes the answer, counts it and says it.
+    fn answered(self, mut response: Response) -> Response {
+        let Self {
+            shared,
+            id,
             method,
             route,
-            status: status.as_u16(),
-            request_id: id.as_str(),
-            took,
-            stages: stages.as_ref().map_or(&[], |stages| stages),
-        });
+            caller,
+            ..
+        } = &self;
+        let problem = response.extensions_mut().remove::<Problem>();
+        let stages = response.extensions_mut().remove::<Timing>().map(stages);
+        if let Some(problem) = &problem {
+            show(problem, id, self.head, &mut response);
+            let reason = problem.code.as_str();
+            shared.metrics.rejected.with_label_values(&[reason]).inc();
+        }
+        let headers = response.headers_mut();
+        headers.insert(HEADER, id.header());
+        guard(headers);
+        if let Some(timing) = stages.as_ref().and_then(server_timing) {
+            headers.insert("server-timing", timing);
+        }
+        if shared.draining.load(Ordering::Acquire) {
+            // The client's next request then goes to another server, and is not lost with this connection.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        let took = self.at.elapsed();
+        let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+        let status = response.status();
+        shared
+            .metrics
+            .answered([method, route, status.as_str()], took);
+        let code = problem.as_ref().map_or("", |problem| problem.code.as_str());
+        if let Some(spans) = &shared.spans {
+            spans.tell(Seen {
+                caller: caller.as_ref(),
+                method,
+                route,
+                status: status.as_u16(),
+                request_id: id.as_str(),
+                took,
+                stages: stages.as_ref().map_or(&[], |stages| stages),
+            });
+        }
+        tracing::info!(
+            target: "access",
+            request_id = %id,
+            trace_id = caller.as_ref().map(tracing::field::display),
+            method = *method,
+            route,
+            status = status.as_u16(),
+            code,
+            microseconds = took.as_micros(),
+        );
+        if let Some(Problem {
+            code: Code::Internal,
+            cause,
+            ..
+        }) = &problem
+        {
+            let cause = cause.as_deref().unwrap_or("unknown");
+            tracing::error!(request_id = %id, cause, "a request failed");
+        }
+        response
     }
-    tracing::info!(
-        target: "access",
-        request_id = %id,
-        trace_id = caller.as_ref().map(tracing::field::display),
-        method,
-        route,
-        status = status.as_u16(),
-        code,
-        microseconds = took.as_micros(),
-    );
-    if let Some(Problem {
-        code: Code::Internal,
-        cause,
-        ..
-    }) = &problem
-    {
-        let cause = cause.as_deref().unwrap_or("unknown");
-        tracing::error!(request_id = %id, cause, "a request failed");
-    }
-    response
 }
 
 fn stages(timing: Timing) -> [(&'static str, Duration); 3] {
