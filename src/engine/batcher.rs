@@ -1,6 +1,7 @@
-//! A batch thread: take one, gather what waits and is of its length, run, answer.
+//! Runs of batches: by a batch thread, which takes one text, gathers what waits and is of its length, runs and answers; or by the
+//! caller itself, which then waits for no other thread.
 //!
-//! The thread owns its session. A run that fails or panics fails the texts of its batch and nothing else: after a panic the
+//! A run takes a seat, and gives it back. One that fails or panics fails the texts of its batch and nothing else: after a panic the
 //! session is opened anew, and only if that fails does the thread end.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,46 +27,103 @@ pub(super) struct Opened {
 /// Opens a session.
 pub(super) type Open = Arc<dyn Fn() -> Result<Opened, SessionError> + Send + Sync>;
 
-/// What a batch thread works with.
+/// Where one run at a time happens: a session and its buffers.
+pub(super) struct Seat {
+    /// None after a panic, until it is opened anew.
+    run: Option<Run>,
+    rows: Rows,
+}
+
+impl Seat {
+    /// With an open session.
+    pub fn new(run: Run) -> Self {
+        Self {
+            run: Some(run),
+            rows: Rows::default(),
+        }
+    }
+}
+
+/// What the runs of one engine share.
 pub(super) struct Batcher {
     pub model: String,
     pub open: Open,
-    pub queue: Arc<Queue>,
+    pub queue: Queue<Seat>,
     pub layout: Layout,
     pub reach: Reach,
+    /// The longest text that its caller may run.
+    pub at_once: usize,
     pub metrics: ModelMetrics,
 }
 
 impl Batcher {
-    /// Works until the queue is closed and empty, or the session cannot be opened again.
-    pub fn work(self, mut run: Run) {
+    /// A batch thread: works until the queue is closed and empty, or a session cannot be opened again.
+    pub fn work(&self) {
         let mut batch = Vec::new();
-        let mut rows = Rows::default();
+        let mut last = None;
         let steps = |ids| self.layout.steps(ids);
-        while self.queue.take(self.reach, steps, &mut batch) {
-            let outcome = catch_unwind(AssertUnwindSafe(|| self.run(&mut run, &batch, &mut rows)));
-            match outcome {
-                Ok(Ok(done)) => answer(&mut batch, &done),
-                Ok(Err(error)) => {
-                    tracing::error!(model = self.model, texts = batch.len(), %error, "a batch failed");
-                    fail(&mut batch);
-                }
-                Err(_) => {
-                    tracing::error!(model = self.model, texts = batch.len(), "a batch panicked");
-                    fail(&mut batch);
-                    match (self.open)() {
-                        Ok(opened) => run = opened.run,
-                        Err(error) => {
-                            tracing::error!(model = self.model, %error, "a batch thread ends");
-                            return;
-                        }
-                    }
-                }
+        while let Some(mut seat) = self.queue.take(last.take(), self.reach, steps, &mut batch) {
+            // A caller's own run may have broken it.
+            if !self.mend(&mut seat) {
+                return fail(&mut batch);
+            }
+            self.serve(&mut seat, &mut batch);
+            if !self.mend(&mut seat) {
+                return;
+            }
+            last = Some(seat);
+        }
+    }
+
+    /// Runs a text on its caller's thread, where that is a matter of a moment and nobody else waits or runs; gives it back
+    /// otherwise.
+    pub fn run_at_once(&self, job: Job) -> Option<Job> {
+        if job.bulk || self.layout.steps(job.ids.len()) > self.at_once {
+            return Some(job);
+        }
+        let Some(mut seat) = self.queue.idle_seat() else {
+            return Some(job);
+        };
+        self.serve(&mut seat, &mut vec![job]);
+        self.queue.give_back(seat);
+        None
+    }
+
+    /// Runs a batch and answers its texts.
+    fn serve(&self, seat: &mut Seat, batch: &mut Vec<Job>) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.run(seat, batch)));
+        match outcome {
+            Ok(Ok(done)) => answer(batch, &done),
+            Ok(Err(error)) => {
+                tracing::error!(model = self.model, texts = batch.len(), %error, "a batch failed");
+                fail(batch);
+            }
+            Err(_) => {
+                tracing::error!(model = self.model, texts = batch.len(), "a batch panicked");
+                fail(batch);
+                seat.run = None;
             }
         }
     }
 
-    fn run(&self, run: &mut Run, batch: &[Job], rows: &mut Rows) -> Result<Done, SessionError> {
+    /// Whether the seat has a session, if need be a new one.
+    fn mend(&self, seat: &mut Seat) -> bool {
+        if seat.run.is_none() {
+            match (self.open)() {
+                Ok(opened) => seat.run = Some(opened.run),
+                Err(error) => {
+                    tracing::error!(model = self.model, %error, "a batch thread ends");
+                }
+            }
+        }
+        seat.run.is_some()
+    }
+
+    fn run(&self, seat: &mut Seat, batch: &[Job]) -> Result<Done, SessionError> {
+        let Seat { run, rows } = seat;
+        let run = run
+            .as_mut()
+            .ok_or_else(|| SessionError::Run("no session".to_owned()))?;
         self.layout
             .fill(batch.iter().map(|job| job.ids.as_slice()), rows);
         let started = Instant::now();
@@ -128,6 +186,7 @@ mod tests {
     use prometheus::IntGauge;
     use tokio::sync::oneshot;
 
+    use super::super::queue::Answer;
     use super::*;
     use crate::bundle::Trim;
     use crate::metrics::{Metrics, ModelInfo};
@@ -154,10 +213,11 @@ mod tests {
                 provider: "cpu",
             })
         });
+        let seats = vec![Seat::new(open().unwrap().run)];
         Batcher {
             model: "m".into(),
             open,
-            queue: Arc::new(Queue::new(8, IntGauge::new("depth", "depth").unwrap())),
+            queue: Queue::new(8, seats, IntGauge::new("depth", "depth").unwrap()),
             layout: Layout::new(
                 Trim::Masked,
                 PaddingSpec {
@@ -168,6 +228,7 @@ mod tests {
                 },
             ),
             reach: Reach { rows: 1, steps: 8 },
+            at_once: 2,
             metrics: Metrics::new().model(ModelInfo {
                 model: "m",
                 version: "1",
@@ -177,34 +238,59 @@ mod tests {
         }
     }
 
+    fn job(ids: &[i64]) -> (Job, oneshot::Receiver<Answer>) {
+        let (reply, answer) = oneshot::channel();
+        let job = Job {
+            ids: ids.to_vec(),
+            since: Instant::now(),
+            deadline: None,
+            bulk: false,
+            reply,
+            place: None,
+        };
+        (job, answer)
+    }
+
+    fn logit(answer: oneshot::Receiver<Answer>) -> Option<f32> {
+        answer.blocking_recv().unwrap().ok().map(|ran| ran.logit)
+    }
+
     #[test]
     fn a_batch_that_fails_or_panics_fails_alone() {
         let opened = Arc::new(AtomicUsize::new(0));
         let batcher = batcher(Arc::clone(&opened));
-        let (jobs, answers): (Vec<_>, Vec<_>) = [1, 13, 2, 4, 3, 9]
-            .map(|id| {
-                let (reply, answer) = oneshot::channel();
-                let job = Job {
-                    ids: vec![id],
-                    since: Instant::now(),
-                    deadline: None,
-                    bulk: false,
-                    reply,
-                    place: None,
-                };
-                (job, answer)
-            })
-            .into_iter()
-            .unzip();
+        let (jobs, answers): (Vec<_>, Vec<_>) =
+            [1, 13, 2, 4, 3, 9].map(|id| job(&[id])).into_iter().unzip();
         batcher.queue.push(jobs);
         batcher.queue.close();
-        let run = (batcher.open)().unwrap().run;
-        batcher.work(run);
-        let answers: Vec<_> = answers
-            .into_iter()
-            .map(|answer| answer.blocking_recv().unwrap().ok().map(|ran| ran.logit))
-            .collect();
+        batcher.work();
+        let answers: Vec<_> = answers.into_iter().map(logit).collect();
         assert_eq!(answers, [Some(1.0), None, Some(2.0), None, Some(3.0), None]);
+        assert_eq!(opened.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_caller_runs_a_short_text_itself_and_a_panic_there_is_mended_by_the_thread() {
+        let opened = Arc::new(AtomicUsize::new(0));
+        let batcher = batcher(Arc::clone(&opened));
+        assert!((0..64).any(|_| batcher.run_at_once(job(&[1]).0).is_none()));
+        for (id, expected) in [(1, Some(1.0)), (4, None), (13, None)] {
+            let (short, answer) = job(&[id]);
+            assert!(batcher.run_at_once(short).is_none());
+            assert_eq!(logit(answer), expected);
+        }
+        let (long, answer) = job(&[2, 2, 2]);
+        let long = batcher.run_at_once(long).unwrap();
+        let (mut bulk, _answer) = job(&[5]);
+        bulk.bulk = true;
+        assert!(batcher.run_at_once(bulk).is_some());
+        batcher.queue.push(vec![long]);
+        let (waits, _answer) = job(&[6]);
+        assert!(batcher.run_at_once(waits).is_some());
+        assert_eq!(opened.load(Ordering::Relaxed), 1);
+        batcher.queue.close();
+        batcher.work();
+        assert_eq!(logit(answer), Some(2.0));
         assert_eq!(opened.load(Ordering::Relaxed), 2);
     }
 }

@@ -1,8 +1,8 @@
 //! Inference: a loaded bundle, ready to answer.
 //!
-//! An [`Engine`] encodes on its caller's thread, holds a bounded queue and hands texts to batch threads that each own a
-//! session: one hand-off out, one back. It exists only for a bundle whose golden rows every one of its sessions has
-//! answered. A text of which cleaning leaves nothing never reaches the queue. Alone or in any batch a text's scores agree
+//! An [`Engine`] encodes on its caller's thread, holds a bounded queue and hands texts to batch threads, each with a session: one
+//! hand-off out, one back, and none at all for a single short text that finds nobody else there, which its caller runs. It exists
+//! only for a bundle whose golden rows every one of its sessions has answered. A text of which cleaning leaves nothing never reaches the queue. Alone or in any batch a text's scores agree
 //! within 1e-5.
 
 mod batcher;
@@ -12,21 +12,21 @@ mod reach;
 mod rows;
 pub mod session;
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::bundle::{Bundle, MODEL, Trim};
 use crate::config::Device;
-use crate::metrics::{Metrics, ModelInfo, ModelMetrics};
+use crate::metrics::{Metrics, ModelInfo};
 use crate::sentiment::Score;
 use crate::system;
 use crate::text::{Encoded, Moment};
-use batcher::{Batcher, Open, Run};
+use batcher::{Batcher, Seat};
 use open::{check_golden_ids, open_sessions, opener};
 use queue::{Answer, Job, Queue, Ran};
 use reach::Reach;
@@ -37,6 +37,9 @@ use session::{Runtime, SessionError};
 /// runtime's own LSTM does 9,000 rows a second in batches of 8 or 16 and 3,900 in batches of 64, and ours about as many in all of
 /// them (`make bench-serve`). And it is little enough work that no text waits long behind others.
 const BATCH_STEPS: usize = 2_048;
+
+/// The longest run that a caller does itself: its thread is the server's, and has sockets to read.
+const AT_ONCE: Duration = Duration::from_micros(500);
 
 /// Texts that [`Engine::predict_bulk`] sorts by length together.
 const WINDOW: usize = 4_096;
@@ -162,12 +165,10 @@ pub struct Ticket {
 }
 
 /// A loaded bundle and the threads that run it.
-#[derive(Debug)]
 pub struct Engine {
     bundle: Arc<Bundle>,
     provider: &'static str,
-    queue: Arc<Queue>,
-    metrics: ModelMetrics,
+    batcher: Arc<Batcher>,
     alive: Arc<AtomicUsize>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -185,49 +186,57 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         check_golden_ids(&bundle)?;
         let open = opener(runtime, &bundle, settings.device);
-        let sessions = open_sessions(&bundle, &open, settings.threads)?;
+        let layout = Layout::of(&bundle.manifest);
+        let sessions = open_sessions(&bundle, &layout, &open, settings.threads)?;
         let manifest = &bundle.manifest;
-        let provider = sessions.first().map_or("none", |opened| opened.provider);
+        let provider = sessions
+            .first()
+            .map_or("none", |(opened, _)| opened.provider);
+        let step = sessions.iter().map(|(_, step)| *step).min();
         let metrics = metrics.unwrap_or_default().model(ModelInfo {
             model: &manifest.name,
             version: &manifest.version.to_string(),
             provider,
             digest: manifest.files.get(MODEL).map_or("", String::as_str),
         });
+        let seats: Vec<_> = sessions
+            .into_iter()
+            .map(|(opened, _)| Seat::new(opened.run))
+            .collect();
+        let threads = seats.len();
+        let batcher = Batcher {
+            model: manifest.name.clone(),
+            open,
+            queue: Queue::new(settings.queue, seats, metrics.queue_depth.clone()),
+            layout,
+            reach: Reach {
+                rows: settings.max_batch,
+                steps: BATCH_STEPS,
+            },
+            at_once: step.map_or(0, |step| steps_within(AT_ONCE, step)),
+            metrics,
+        };
         let mut engine = Self {
             provider,
-            queue: Arc::new(Queue::new(settings.queue, metrics.queue_depth.clone())),
-            metrics,
+            batcher: Arc::new(batcher),
             alive: Arc::new(AtomicUsize::new(0)),
-            threads: Vec::with_capacity(sessions.len()),
+            threads: Vec::with_capacity(threads),
             bundle,
         };
-        for opened in sessions {
-            engine.start_thread(opened.run, &open, settings.max_batch)?;
+        for number in 0..threads {
+            engine.start_thread(number)?;
         }
         Ok(engine)
     }
 
-    fn start_thread(&mut self, run: Run, open: &Open, rows: usize) -> Result<(), EngineError> {
-        let name = &self.bundle.manifest.name;
-        let batcher = Batcher {
-            model: name.clone(),
-            open: Arc::clone(open),
-            queue: Arc::clone(&self.queue),
-            layout: Layout::of(&self.bundle.manifest),
-            reach: Reach {
-                rows,
-                steps: BATCH_STEPS,
-            },
-            metrics: self.metrics.clone(),
-        };
-        let living = Living::new(&self.alive, &self.queue);
-        let number = self.threads.len();
+    fn start_thread(&mut self, number: usize) -> Result<(), EngineError> {
+        let batcher = Arc::clone(&self.batcher);
+        let living = Living::new(&self.alive, &batcher);
         let thread = std::thread::Builder::new()
-            .name(format!("batch-{name}-{number}"))
+            .name(format!("batch-{}-{number}", batcher.model))
             .spawn(move || {
                 let _living = living;
-                batcher.work(run);
+                batcher.work();
             })?;
         self.threads.push(thread);
         Ok(())
@@ -270,7 +279,7 @@ impl Engine {
 
     /// So many places in the queue, all at once, if there are.
     pub fn reserve(&self, count: usize) -> Option<Places> {
-        self.queue.reserve(count).map(Places)
+        self.batcher.queue.reserve(count).map(Places)
     }
 
     /// A place in the queue for one text, waited for until the deadline.
@@ -278,12 +287,12 @@ impl Engine {
     /// # Errors
     /// There was none in time.
     pub async fn place(&self, deadline: Instant) -> Result<Places, ItemError> {
-        let place = tokio::time::timeout_at(deadline.into(), self.queue.place()).await;
+        let place = tokio::time::timeout_at(deadline.into(), self.batcher.queue.place()).await;
         let place = place.map_err(|_| ItemError::DeadlineExceeded)?;
         place.map(Places).ok_or(ItemError::Failed)
     }
 
-    /// Lets texts into the queue, one for each place; tickets in the order of the texts.
+    /// Lets texts into the queue, one for each place, or runs the only one at once; tickets in the order of the texts.
     pub fn submit(&self, asks: Vec<Ask>, places: Places, terms: Terms) -> Vec<Ticket> {
         let mut places = places.0;
         self.enqueue(asks, terms, || places.split(1))
@@ -317,7 +326,15 @@ impl Engine {
         }
         // Texts of one age are taken in this order: neighbours of like length make full batches.
         jobs.sort_by_key(|job| job.ids.len());
-        self.queue.push(jobs);
+        if jobs.len() == 1 {
+            jobs = jobs
+                .into_iter()
+                .filter_map(|job| self.batcher.run_at_once(job))
+                .collect();
+        }
+        if !jobs.is_empty() {
+            self.batcher.queue.push(jobs);
+        }
         tickets
     }
 
@@ -384,13 +401,14 @@ impl Engine {
         // The other side is dropped only when no batch thread is left.
         let Ran { logit, queue, run } = answer.map_err(|_| ItemError::Failed)??;
         let score = Score::from_logit(f64::from(logit), self.bundle.manifest.calibration);
-        self.metrics.predicted(score.label());
-        self.metrics.score.observe(score.calibrated);
-        self.metrics
+        let metrics = &self.batcher.metrics;
+        metrics.predicted(score.label());
+        metrics.score.observe(score.calibrated);
+        metrics
             .unknown_tokens
             .observe(encoded.unknown as f64 / encoded.total as f64);
         if encoded.truncated {
-            self.metrics.truncated.inc();
+            metrics.truncated.inc();
         }
         Ok(Prediction {
             score,
@@ -406,9 +424,23 @@ struct Window {
     tickets: Vec<Ticket>,
 }
 
+/// At least one step takes some time.
+fn steps_within(time: Duration, step: Duration) -> usize {
+    usize::try_from(time.as_nanos() / step.as_nanos().max(1)).unwrap_or(usize::MAX)
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("model", &self.batcher.model)
+            .field("provider", &self.provider)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.queue.close();
+        self.batcher.queue.close();
         if tokio::runtime::Handle::try_current().is_ok() {
             // The last request of a version that is replaced drops it on a thread of the server, which must not wait. The
             // batch threads end by themselves.
@@ -424,15 +456,15 @@ impl Drop for Engine {
 /// Counts a batch thread for as long as it lives, however it ends; the last one leaves no caller waiting.
 struct Living {
     alive: Arc<AtomicUsize>,
-    queue: Arc<Queue>,
+    batcher: Arc<Batcher>,
 }
 
 impl Living {
-    fn new(alive: &Arc<AtomicUsize>, queue: &Arc<Queue>) -> Self {
+    fn new(alive: &Arc<AtomicUsize>, batcher: &Arc<Batcher>) -> Self {
         alive.fetch_add(1, Ordering::AcqRel);
         Self {
             alive: Arc::clone(alive),
-            queue: Arc::clone(queue),
+            batcher: Arc::clone(batcher),
         }
     }
 }
@@ -440,7 +472,7 @@ impl Living {
 impl Drop for Living {
     fn drop(&mut self) {
         if self.alive.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.queue.abandon();
+            self.batcher.queue.abandon();
             // The sessions are closed, and another version may have taken their place.
             system::give_memory_back();
         }

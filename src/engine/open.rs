@@ -1,6 +1,7 @@
 //! Sessions that are good: opened, warmed, and asked for every golden row.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::EngineError;
 use super::batcher::{Open, Opened};
@@ -29,19 +30,21 @@ pub(super) fn opener(runtime: &Runtime, bundle: &Arc<Bundle>, device: Device) ->
     })
 }
 
-/// Side by side, so that a server with many threads is ready as soon as one with few.
+/// Sessions, each with the time that a step of one text takes in it. Side by side, so that a server with many threads is ready as
+/// soon as one with few.
 pub(super) fn open_sessions(
     bundle: &Bundle,
+    layout: &Layout,
     open: &Open,
     threads: usize,
-) -> Result<Vec<Opened>, EngineError> {
+) -> Result<Vec<(Opened, Duration)>, EngineError> {
     std::thread::scope(|scope| {
         let opening: Vec<_> = (0..threads.max(1))
             .map(|_| {
                 scope.spawn(|| {
                     let mut opened = open()?;
-                    check_golden_scores(bundle, &mut opened)?;
-                    Ok(opened)
+                    let step = check_golden_scores(bundle, layout, &mut opened)?;
+                    Ok((opened, step))
                 })
             })
             .collect();
@@ -64,19 +67,29 @@ pub(super) fn check_golden_ids(bundle: &Bundle) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// Scores within 1e-4 on a CPU and 1e-3 on a GPU, each row alone and all of them in batches, which warms the session too.
-fn check_golden_scores(bundle: &Bundle, opened: &mut Opened) -> Result<(), EngineError> {
+/// Scores within 1e-4 on a CPU and 1e-3 on a GPU, each row alone and all of them in batches, which warms the session too, and
+/// shows how long a step takes at best.
+fn check_golden_scores(
+    bundle: &Bundle,
+    layout: &Layout,
+    opened: &mut Opened,
+) -> Result<Duration, EngineError> {
     let tolerance = if opened.provider == "cuda" {
         1e-3
     } else {
         1e-4
     };
-    let layout = Layout::of(&bundle.manifest);
     let mut rows = Rows::default();
+    let mut step = Duration::MAX;
     for batch in [1, 16] {
         for (chunk, golden) in bundle.golden.chunks(batch).enumerate() {
             layout.fill(golden.iter().map(|row| row.ids.as_slice()), &mut rows);
+            let started = Instant::now();
             let logits = (opened.run)(&rows)?;
+            if let (1, time) = rows.shape {
+                let steps = u32::try_from(time).unwrap_or(u32::MAX);
+                step = step.min(started.elapsed() / steps);
+            }
             for (at, (GoldenRow { logit, .. }, answer)) in golden.iter().zip(logits).enumerate() {
                 let (found, expected) = (sigmoid(f64::from(answer)), sigmoid(*logit));
                 // Written so that a NaN is refused too.
@@ -92,5 +105,5 @@ fn check_golden_scores(bundle: &Bundle, opened: &mut Opened) -> Result<(), Engin
             }
         }
     }
-    Ok(())
+    Ok(step)
 }

@@ -57,19 +57,24 @@ impl Job {
     }
 }
 
-/// The queue of one model.
+/// The queue of one model, and the seats that its texts are run on.
 #[derive(Debug)]
-pub(super) struct Queue {
-    state: Mutex<State>,
+pub(super) struct Queue<S> {
+    state: Mutex<State<S>>,
+    seats: usize,
     ready: Condvar,
     places: Arc<Semaphore>,
     depth: IntGauge,
 }
 
-#[derive(Debug, Default)]
-struct State {
+#[derive(Debug)]
+struct State<S> {
     waiting: VecDeque<Job>,
+    /// On which nothing runs.
+    free: Vec<S>,
     closed: bool,
+    /// Texts in a row that found nobody else.
+    quiet: u32,
     /// Threads that wait for a text: telling nobody costs a system call too.
     idle: usize,
     scratch: Scratch,
@@ -86,11 +91,22 @@ struct Scratch {
 /// beside a run.
 const LOOK: usize = 256;
 
-impl Queue {
+/// Texts in a row that find nobody else before one is run by its caller: at half load that never happens.
+const QUIET: u32 = 8;
+
+impl<S> Queue<S> {
     /// An empty queue with so many places.
-    pub fn new(places: usize, depth: IntGauge) -> Self {
+    pub fn new(places: usize, seats: Vec<S>, depth: IntGauge) -> Self {
         Self {
-            state: Mutex::default(),
+            seats: seats.len(),
+            state: Mutex::new(State {
+                waiting: VecDeque::new(),
+                free: seats,
+                closed: false,
+                quiet: 0,
+                idle: 0,
+                scratch: Scratch::default(),
+            }),
             ready: Condvar::new(),
             places: Arc::new(Semaphore::new(places)),
             depth,
@@ -136,20 +152,30 @@ impl Queue {
         }
     }
 
-    /// Waits for texts and fills `batch` with the oldest and others that go well with it; false once closed and empty. `steps`
-    /// says how many steps a text of so many ids takes.
-    pub fn take(&self, reach: Reach, steps: impl Fn(usize) -> usize, batch: &mut Vec<Job>) -> bool {
+    /// Waits for texts and a seat and fills `batch` with the oldest and others that go well with it; none once closed and empty.
+    /// The seat of the run before comes back with it. `steps` says how many steps a text of so many ids takes.
+    pub fn take(
+        &self,
+        last: Option<S>,
+        reach: Reach,
+        steps: impl Fn(usize) -> usize,
+        batch: &mut Vec<Job>,
+    ) -> Option<S> {
         batch.clear();
         let mut state = self.lock();
+        state.free.extend(last);
         loop {
-            state.forget_unwanted();
-            state.gather(reach, &steps, batch);
-            self.depth.set(length(&state.waiting));
-            if !batch.is_empty() {
-                return true;
+            if let Some(seat) = state.free.pop() {
+                state.forget_unwanted();
+                state.gather(reach, &steps, batch);
+                self.depth.set(length(&state.waiting));
+                if !batch.is_empty() {
+                    return Some(seat);
+                }
+                state.free.push(seat);
             }
-            if state.closed {
-                return false;
+            if state.closed && state.waiting.is_empty() {
+                return None;
             }
             state.idle += 1;
             state = self
@@ -160,26 +186,54 @@ impl Queue {
         }
     }
 
+    /// A seat for a caller that runs its text itself: where the last texts, this one among them, found nobody who waits and all
+    /// seats free. Under any real load a caller's thread has sockets to read, and others wait when it runs something.
+    pub fn idle_seat(&self) -> Option<S> {
+        let mut state = self.lock();
+        let alone = !state.closed && state.waiting.is_empty() && state.free.len() == self.seats;
+        state.quiet = if alone {
+            state.quiet.saturating_add(1)
+        } else {
+            0
+        };
+        if state.quiet < QUIET {
+            return None;
+        }
+        state.free.pop()
+    }
+
+    /// Gives it back to those who have found none free.
+    pub fn give_back(&self, seat: S) {
+        let mut state = self.lock();
+        state.free.push(seat);
+        let wanted = state.idle > 0 && !state.waiting.is_empty();
+        drop(state);
+        if wanted {
+            self.ready.notify_one();
+        }
+    }
+
     /// Lets nobody in any more; what waits is still taken.
     pub fn close(&self) {
         self.lock().closed = true;
         self.ready.notify_all();
     }
 
-    /// Closes and drops what waits: nobody is left to take it.
+    /// Closes and drops what waits, and the seats: nobody is left to take it.
     pub fn abandon(&self) {
         let mut state = self.lock();
         state.closed = true;
         state.waiting.clear();
+        state.free.clear();
         self.depth.set(0);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<S>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl<S> State<S> {
     /// Nothing is run for callers that have gone, or whose time is over.
     fn forget_unwanted(&mut self) {
         let now = Instant::now();
@@ -239,8 +293,8 @@ mod tests {
         steps: 1_000,
     };
 
-    fn queue(places: usize) -> Queue {
-        Queue::new(places, IntGauge::new("depth", "depth").unwrap())
+    fn queue(places: usize) -> Queue<()> {
+        Queue::new(places, vec![()], IntGauge::new("depth", "depth").unwrap())
     }
 
     fn job(length: usize, bulk: bool, since: Instant) -> (Job, oneshot::Receiver<Answer>) {
@@ -256,9 +310,10 @@ mod tests {
         (job, answer)
     }
 
-    fn taken(queue: &Queue, reach: Reach) -> Vec<usize> {
+    fn taken(queue: &Queue<()>, reach: Reach) -> Vec<usize> {
         let mut batch = Vec::new();
-        assert!(queue.take(reach, |n| n, &mut batch));
+        queue.take(None, reach, |n| n, &mut batch).unwrap();
+        queue.give_back(());
         batch.iter().map(|job| job.ids.len()).collect()
     }
 
@@ -309,6 +364,34 @@ mod tests {
     }
 
     #[test]
+    fn a_seat_is_lent_to_a_caller_only_where_for_a_while_nobody_waited_or_ran() {
+        let (queue, now) = (queue(3), Instant::now());
+        let quiet = || (1..QUIET).for_each(|_| assert_eq!(queue.idle_seat(), None));
+        quiet();
+        assert_eq!(queue.idle_seat(), Some(()));
+        assert_eq!(queue.idle_seat(), None);
+        let (first, _answer) = job(1, false, now);
+        queue.push(vec![first]);
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| queue.take(None, REACH, |n| n, &mut Vec::new()));
+            // Whether it waits yet or not, it gets the seat and the text only now.
+            queue.give_back(());
+            assert_eq!(thread.join().unwrap(), Some(()));
+        });
+        queue.give_back(());
+        quiet();
+        let (second, _answer) = job(1, false, now);
+        queue.push(vec![second]);
+        assert_eq!(queue.idle_seat(), None);
+        assert_eq!(taken(&queue, REACH), [1]);
+        quiet();
+        assert_eq!(queue.idle_seat(), Some(()));
+        queue.give_back(());
+        queue.close();
+        assert_eq!(queue.idle_seat(), None);
+    }
+
+    #[test]
     fn callers_that_have_gone_and_texts_too_late_are_not_run() {
         let (queue, now) = (queue(64), Instant::now());
         let (gone, answer) = job(1, false, now);
@@ -347,6 +430,6 @@ mod tests {
         queue.push(vec![refused]);
         assert!(answer.try_recv().is_err());
         assert_eq!(taken(&queue, REACH), [1]);
-        assert!(!queue.take(REACH, |n| n, &mut Vec::new()));
+        assert!(queue.take(None, REACH, |n| n, &mut Vec::new()).is_none());
     }
 }
