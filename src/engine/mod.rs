@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use crate::bundle::{Bundle, MODEL, Trim};
 use crate::config::Device;
@@ -144,7 +144,7 @@ pub struct Ask {
 
 /// Places in an engine's queue.
 #[derive(Debug)]
-pub struct Places(OwnedSemaphorePermit);
+pub struct Places(queue::Places);
 
 /// How texts wait.
 #[derive(Clone, Copy, Debug)]
@@ -295,14 +295,14 @@ impl Engine {
     /// Lets texts into the queue, one for each place, or runs the only one at once; tickets in the order of the texts.
     pub fn submit(&self, asks: Vec<Ask>, places: Places, terms: Terms) -> Vec<Ticket> {
         let mut places = places.0;
-        self.enqueue(asks, terms, || places.split(1))
+        self.enqueue(asks, terms, || places.split())
     }
 
     fn enqueue(
         &self,
         asks: Vec<Ask>,
         terms: Terms,
-        mut place: impl FnMut() -> Option<OwnedSemaphorePermit>,
+        mut place: impl FnMut() -> Option<queue::Places>,
     ) -> Vec<Ticket> {
         let since = Instant::now();
         let mut tickets = Vec::with_capacity(asks.len());

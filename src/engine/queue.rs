@@ -1,6 +1,7 @@
 //! Texts that wait for a batch: bounded, oldest first, taken with those nearest in length.
 //!
-//! A place is held from the moment a request is let in until a batch thread takes the text, so the bound is never passed.
+//! A place is held from the moment a request is let in until a batch thread takes the text, so the bound is never passed; those who
+//! can wait for places, which are streams, hold half of them at most, so that others still find some.
 //! Age decides who goes first, so that nobody starves; a text of a bulk request counts as younger than it is, so that single
 //! ones overtake it, but not for ever. Who goes along is [`Reach`]'s business.
 
@@ -44,7 +45,7 @@ pub(super) struct Job {
     /// Where the answer goes.
     pub reply: oneshot::Sender<Answer>,
     /// Given back when the job leaves the queue.
-    pub place: Option<OwnedSemaphorePermit>,
+    pub place: Option<Places>,
 }
 
 impl Job {
@@ -64,7 +65,27 @@ pub(super) struct Queue<S> {
     seats: usize,
     ready: Condvar,
     places: Arc<Semaphore>,
+    /// Of the places, those for which somebody has waited.
+    patient: Arc<Semaphore>,
     depth: IntGauge,
+}
+
+/// Places in the queue, given back when this goes.
+#[derive(Debug)]
+pub(super) struct Places {
+    held: OwnedSemaphorePermit,
+    patient: Option<OwnedSemaphorePermit>,
+}
+
+impl Places {
+    /// One of them. One that was waited for is the only one.
+    pub fn split(&mut self) -> Option<Self> {
+        let held = self.held.split(1)?;
+        Some(Self {
+            held,
+            patient: self.patient.take(),
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -89,7 +110,7 @@ struct Scratch {
 
 /// The oldest that are looked at for one batch: enough to find some of like length, few enough for a look to cost nothing
 /// beside a run.
-const LOOK: usize = 256;
+const LOOK: usize = 512;
 
 /// Texts in a row that find nobody else before one is run by its caller: at half load that never happens.
 const QUIET: u32 = 8;
@@ -109,19 +130,31 @@ impl<S> Queue<S> {
             }),
             ready: Condvar::new(),
             places: Arc::new(Semaphore::new(places)),
+            patient: Arc::new(Semaphore::new(places.div_ceil(2))),
             depth,
         }
     }
 
     /// So many places at once, if there are.
-    pub fn reserve(&self, count: usize) -> Option<OwnedSemaphorePermit> {
+    pub fn reserve(&self, count: usize) -> Option<Places> {
         let count = u32::try_from(count).ok()?;
-        Arc::clone(&self.places).try_acquire_many_owned(count).ok()
+        let held = Arc::clone(&self.places)
+            .try_acquire_many_owned(count)
+            .ok()?;
+        Some(Places {
+            held,
+            patient: None,
+        })
     }
 
     /// One place, as soon as there is one; places are given in the order in which they were asked for.
-    pub async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.places).acquire_owned().await.ok()
+    pub async fn place(&self) -> Option<Places> {
+        let patient = Arc::clone(&self.patient).acquire_owned().await.ok()?;
+        let held = Arc::clone(&self.places).acquire_owned().await.ok()?;
+        Some(Places {
+            held,
+            patient: Some(patient),
+        })
     }
 
     /// Lets jobs in; a closed queue drops them, which their callers see.
@@ -286,6 +319,9 @@ fn length(waiting: &VecDeque<Job>) -> i64 {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
     use super::*;
 
     const REACH: Reach = Reach {
@@ -418,6 +454,26 @@ mod tests {
         assert!(queue.reserve(2).is_none());
         assert_eq!(taken(&queue, REACH), [1]);
         assert!(queue.reserve(3).is_some());
+    }
+
+    #[test]
+    fn those_who_wait_for_places_leave_half_of_them_to_others() {
+        let queue = queue(4);
+        let mut context = Context::from_waker(Waker::noop());
+        let mut ask = || match pin!(queue.place()).poll(&mut context) {
+            Poll::Ready(place) => place.unwrap().split(),
+            Poll::Pending => None,
+        };
+        let (first, second) = (ask(), ask());
+        assert!(first.is_some() && second.is_some());
+        assert!(ask().is_none());
+        let others = queue.reserve(2);
+        assert!(others.is_some() && queue.reserve(1).is_none());
+        drop(first);
+        let third = ask();
+        assert!(third.is_some());
+        drop((others, second, third));
+        assert!(queue.reserve(4).is_some());
     }
 
     #[test]

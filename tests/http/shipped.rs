@@ -92,3 +92,19 @@ fn every_door_gives_the_ids_and_scores_of_training() {
         }
     }
 }
+
+#[test]
+fn a_line_that_waits_for_a_place_in_the_queue_is_not_late_for_it() {
+    let models = models();
+    let limits = ["--threads", "1", "--queue", "2", "--deadline", "250ms"];
+    let server = Server::of(Room::new(), &[&["--models", &models][..], &limits].concat());
+    // Together they take many times the deadline.
+    let line = json!("it was not a good film ".repeat(80)).to_string() + "\n";
+    let kind = ("content-type", "application/x-ndjson");
+    let body = line.repeat(2_000);
+    let answer = server.send("POST", "/v1/sentiment", &[kind], Some(body.as_bytes()));
+    let answers = answer.text();
+    assert_eq!(answers.lines().count(), 2_000);
+    let refused = answers.lines().find(|line| line.contains("error"));
+    assert_eq!(refused, None);
+}

@@ -29,8 +29,8 @@ use crate::http::lines::{Line, LineLimits, Lines};
 /// What the body and its answers are.
 pub(super) const KIND: &str = "application/x-ndjson";
 
-/// Lines under way at once: enough to fill batches, few enough to leave the queue to others.
-const UNDER_WAY: usize = 256;
+/// Lines under way at once: enough to fill batches with lines of one length, also while some that are done wait for their turn.
+const UNDER_WAY: usize = 1_024;
 
 /// What a request says of all lines.
 #[derive(Debug, Default, Deserialize)]
@@ -100,7 +100,6 @@ async fn found(
     line: &[u8],
     id: &mut Option<String>,
 ) -> Result<(Route, Prediction), Problem> {
-    let deadline = Instant::now() + shared.limits.deadline;
     let review = Review::parse(line)?;
     *id = review.id;
     let wish = Wish {
@@ -108,7 +107,12 @@ async fn found(
         language: review.language.as_deref().or(options.language.as_deref()),
     };
     let (route, ask) = ask(shared, &review.text.0, wish)?;
-    let place = route.engine.place(deadline).await?;
+    // Until then the line waits because its own stream, or others, are fast: no reason to refuse it.
+    let place = route
+        .engine
+        .place(Instant::now() + shared.limits.idle)
+        .await?;
+    let deadline = Instant::now() + shared.limits.deadline;
     let terms = Terms {
         deadline: Some(deadline),
         bulk: true,
