@@ -2,21 +2,23 @@
 //!
 //! An [`Engine`] encodes on its caller's thread, holds a bounded queue and hands texts to batch threads, each with a session: one
 //! hand-off out, one back, and none at all for a single short text that finds nobody else there, which its caller runs. It exists
-//! only for a bundle whose golden rows every one of its sessions has answered. A text of which cleaning leaves nothing never reaches the queue. Alone or in any batch a text's scores agree
-//! within 1e-5.
+//! only for a bundle whose golden rows every one of its sessions has answered. A text of which cleaning leaves nothing never
+//! reaches the queue. Alone or in any batch a text's scores agree within 1e-5.
 
 mod batcher;
+mod error;
 mod open;
+mod places;
 mod queue;
 mod reach;
 mod rows;
 pub mod session;
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use std::{fmt, io};
 
 use tokio::sync::oneshot;
 
@@ -27,11 +29,13 @@ use crate::sentiment::Score;
 use crate::system;
 use crate::text::{Encoded, Moment};
 use batcher::{Batcher, Seat};
+pub use error::{EngineError, ItemError};
 use open::{check_golden_ids, open_sessions, opener};
+pub use places::Places;
 use queue::{Answer, Job, Queue, Ran};
 use reach::Reach;
 use rows::Layout;
-use session::{Runtime, SessionError};
+use session::Runtime;
 
 /// Most rows times steps in a batch. What a run keeps of each step then stays in a core's cache: with 200 steps a row the
 /// runtime's own LSTM does 9,000 rows a second in batches of 8 or 16 and 3,900 in batches of 64, and ours about as many in all of
@@ -43,50 +47,6 @@ const AT_ONCE: Duration = Duration::from_micros(500);
 
 /// Texts that [`Engine::predict_bulk`] sorts by length together.
 const WINDOW: usize = 4_096;
-
-/// Why a bundle does not serve.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// No session for its graph.
-    #[error(transparent)]
-    Session(#[from] SessionError),
-    /// No thread.
-    #[error("no batch thread: {0}")]
-    Thread(#[from] io::Error),
-    /// The encoder gives other ids than it did when the bundle was made.
-    #[error("golden row {row}: the encoder gives other ids than when the bundle was made")]
-    GoldenIds {
-        /// The row, from 1.
-        row: usize,
-    },
-    /// The graph answers otherwise than the network did.
-    #[error("golden row {row}: the graph answers {found} where the network says {expected}")]
-    GoldenScore {
-        /// The row, from 1.
-        row: usize,
-        /// The probability found.
-        found: f64,
-        /// The probability expected.
-        expected: f64,
-    },
-    /// Opening a session panicked.
-    #[error("opening a session panicked")]
-    Panicked,
-}
-
-/// Why one text has no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ItemError {
-    /// Nothing is left of it.
-    #[error("nothing is left of the text after cleaning")]
-    EmptyText,
-    /// Nobody waits for the answer any more.
-    #[error("no answer before the deadline")]
-    DeadlineExceeded,
-    /// The run failed; the log says why.
-    #[error("the model failed on this text")]
-    Failed,
-}
 
 /// How an engine works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,10 +101,6 @@ pub struct Ask {
     encoded: Encoded,
     took: Duration,
 }
-
-/// Places in an engine's queue.
-#[derive(Debug)]
-pub struct Places(queue::Places);
 
 /// How texts wait.
 #[derive(Clone, Copy, Debug)]
@@ -279,7 +235,7 @@ impl Engine {
 
     /// So many places in the queue, all at once, if there are.
     pub fn reserve(&self, count: usize) -> Option<Places> {
-        self.batcher.queue.reserve(count).map(Places)
+        self.batcher.queue.bound.reserve(count)
     }
 
     /// A place in the queue for one text, waited for until the deadline.
@@ -287,14 +243,13 @@ impl Engine {
     /// # Errors
     /// There was none in time.
     pub async fn place(&self, deadline: Instant) -> Result<Places, ItemError> {
-        let place = tokio::time::timeout_at(deadline.into(), self.batcher.queue.place()).await;
+        let place = tokio::time::timeout_at(deadline.into(), self.batcher.queue.bound.wait()).await;
         let place = place.map_err(|_| ItemError::DeadlineExceeded)?;
-        place.map(Places).ok_or(ItemError::Failed)
+        place.ok_or(ItemError::Failed)
     }
 
     /// Lets texts into the queue, one for each place, or runs the only one at once; tickets in the order of the texts.
-    pub fn submit(&self, asks: Vec<Ask>, places: Places, terms: Terms) -> Vec<Ticket> {
-        let mut places = places.0;
+    pub fn submit(&self, asks: Vec<Ask>, mut places: Places, terms: Terms) -> Vec<Ticket> {
         self.enqueue(asks, terms, || places.split())
     }
 
@@ -302,7 +257,7 @@ impl Engine {
         &self,
         asks: Vec<Ask>,
         terms: Terms,
-        mut place: impl FnMut() -> Option<queue::Places>,
+        mut place: impl FnMut() -> Option<Places>,
     ) -> Vec<Ticket> {
         let since = Instant::now();
         let mut tickets = Vec::with_capacity(asks.len());

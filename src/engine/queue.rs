@@ -1,18 +1,18 @@
 //! Texts that wait for a batch: bounded, oldest first, taken with those nearest in length.
 //!
-//! A place is held from the moment a request is let in until a batch thread takes the text, so the bound is never passed; those who
-//! can wait for places, which are streams, hold half of them at most, so that others still find some.
+//! A place is held from the moment a request is let in until a batch thread takes the text, so the bound is never passed.
 //! Age decides who goes first, so that nobody starves; a text of a bulk request counts as younger than it is, so that single
 //! ones overtake it, but not for ever. Who goes along is [`Reach`]'s business.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus::IntGauge;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use super::ItemError;
+use super::places::{Bound, Places};
 use super::reach::{Candidate, Reach};
 
 /// What a batch thread says of one text.
@@ -64,28 +64,8 @@ pub(super) struct Queue<S> {
     state: Mutex<State<S>>,
     seats: usize,
     ready: Condvar,
-    places: Arc<Semaphore>,
-    /// Of the places, those for which somebody has waited.
-    patient: Arc<Semaphore>,
+    pub bound: Bound,
     depth: IntGauge,
-}
-
-/// Places in the queue, given back when this goes.
-#[derive(Debug)]
-pub(super) struct Places {
-    held: OwnedSemaphorePermit,
-    patient: Option<OwnedSemaphorePermit>,
-}
-
-impl Places {
-    /// One of them. One that was waited for is the only one.
-    pub fn split(&mut self) -> Option<Self> {
-        let held = self.held.split(1)?;
-        Some(Self {
-            held,
-            patient: self.patient.take(),
-        })
-    }
 }
 
 #[derive(Debug)]
@@ -129,32 +109,9 @@ impl<S> Queue<S> {
                 scratch: Scratch::default(),
             }),
             ready: Condvar::new(),
-            places: Arc::new(Semaphore::new(places)),
-            patient: Arc::new(Semaphore::new(places.div_ceil(2))),
+            bound: Bound::new(places),
             depth,
         }
-    }
-
-    /// So many places at once, if there are.
-    pub fn reserve(&self, count: usize) -> Option<Places> {
-        let count = u32::try_from(count).ok()?;
-        let held = Arc::clone(&self.places)
-            .try_acquire_many_owned(count)
-            .ok()?;
-        Some(Places {
-            held,
-            patient: None,
-        })
-    }
-
-    /// One place, as soon as there is one; places are given in the order in which they were asked for.
-    pub async fn place(&self) -> Option<Places> {
-        let patient = Arc::clone(&self.patient).acquire_owned().await.ok()?;
-        let held = Arc::clone(&self.places).acquire_owned().await.ok()?;
-        Some(Places {
-            held,
-            patient: Some(patient),
-        })
     }
 
     /// Lets jobs in; a closed queue drops them, which their callers see.
@@ -319,9 +276,6 @@ fn length(waiting: &VecDeque<Job>) -> i64 {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use std::pin::pin;
-    use std::task::{Context, Poll, Waker};
-
     use super::*;
 
     const REACH: Reach = Reach {
@@ -446,34 +400,14 @@ mod tests {
     #[test]
     fn places_are_given_all_at_once_or_not_and_come_back_when_a_text_is_taken() {
         let (queue, now) = (queue(3), Instant::now());
-        let place = queue.reserve(2).unwrap();
-        assert!(queue.reserve(2).is_none());
+        let place = queue.bound.reserve(2).unwrap();
+        assert!(queue.bound.reserve(2).is_none());
         let (mut waiting, _answer) = job(1, false, now);
         waiting.place = Some(place);
         queue.push(vec![waiting]);
-        assert!(queue.reserve(2).is_none());
+        assert!(queue.bound.reserve(2).is_none());
         assert_eq!(taken(&queue, REACH), [1]);
-        assert!(queue.reserve(3).is_some());
-    }
-
-    #[test]
-    fn those_who_wait_for_places_leave_half_of_them_to_others() {
-        let queue = queue(4);
-        let mut context = Context::from_waker(Waker::noop());
-        let mut ask = || match pin!(queue.place()).poll(&mut context) {
-            Poll::Ready(place) => place.unwrap().split(),
-            Poll::Pending => None,
-        };
-        let (first, second) = (ask(), ask());
-        assert!(first.is_some() && second.is_some());
-        assert!(ask().is_none());
-        let others = queue.reserve(2);
-        assert!(others.is_some() && queue.reserve(1).is_none());
-        drop(first);
-        let third = ask();
-        assert!(third.is_some());
-        drop((others, second, third));
-        assert!(queue.reserve(4).is_some());
+        assert!(queue.bound.reserve(3).is_some());
     }
 
     #[test]
