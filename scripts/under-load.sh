@@ -72,7 +72,8 @@ connections=$((capacity * 10 / 5))
 ((connections <= 8000)) || connections=8000
 wait=$((connections * 1000 / (capacity * 10)))
 ulimit -n $((connections + 200)) 2>/dev/null || fail "no $connections files can be open: ulimit -n"
-ask 18700 "$connections" 5 "$wait" >/dev/null
+# What so many connections need is there after a few rounds, in which they come and go; from then on nothing may be added.
+for _ in {1..4}; do ask 18700 "$connections" 5 "$wait" >/dev/null; done
 before=$(resident "$server")
 read -r all refused broken < <(ask 18700 "$connections" 10 "$wait")
 goodput=$((all - refused))
