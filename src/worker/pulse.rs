@@ -67,9 +67,7 @@ impl Pulse {
         loop {
             ticks.tick().await;
             match self.beat_once(store, lease).await {
-                Ok(Order::Continue) => {}
-                Ok(Order::Cancel) => self.stop(CANCELLED),
-                Err(StoreError::LeaseLost(_)) => self.stop(LOST),
+                Ok(()) | Err(StoreError::LeaseLost(_)) => {}
                 // The lease may still be ours when the database is back; if not, it will say so.
                 Err(error) => {
                     tracing::warn!(job = %lease.job.id, %error, "a heartbeat was not heard");
@@ -78,18 +76,30 @@ impl Pulse {
         }
     }
 
-    /// Everything told so far, kept where it could not be said.
-    pub async fn beat_once(&self, store: &Store, lease: &Lease) -> Result<Order, StoreError> {
+    /// Says everything told so far, which is kept where it could not be said, and does as it is told in return.
+    ///
+    /// The training says its last word while the heart still beats, so that the same may be said twice at a time.
+    pub async fn beat_once(&self, store: &Store, lease: &Lease) -> Result<(), StoreError> {
         let (beat, epochs) = {
             let told = self.told();
             (told.beat.clone(), told.epochs.clone())
         };
-        let order = store.beat(lease, &beat).await?;
+        match store.beat(lease, &beat).await {
+            Ok(Order::Continue) => {}
+            Ok(Order::Cancel) => self.stop(CANCELLED),
+            Err(error) => {
+                if matches!(error, StoreError::LeaseLost(_)) {
+                    self.stop(LOST);
+                }
+                return Err(error);
+            }
+        }
         for (epoch, figures) in &epochs {
             store.record_epoch(lease, *epoch, figures).await?;
         }
-        self.told().epochs.drain(..epochs.len());
-        Ok(order)
+        let mut told = self.told();
+        told.epochs.retain(|epoch| !epochs.contains(epoch));
+        Ok(())
     }
 
     /// The first reason stays.
@@ -101,5 +111,76 @@ impl Pulse {
 
     fn told(&self) -> MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::NewJob;
+
+    #[tokio::test]
+    async fn two_heartbeats_at_a_time_lose_no_epoch_and_break_nothing() {
+        let room = tempfile::tempdir().unwrap();
+        let (store, lease) = claimed(room.path()).await;
+        let pulse = Pulse::default();
+        for epoch in 1..4 {
+            pulse.tell_epoch(epoch, json!({"epoch": epoch}));
+        }
+        let told_between = async {
+            pulse.tell_epoch(4, json!({"epoch": 4}));
+        };
+        // All three have begun before a heartbeat is answered.
+        let (first, second, ()) = tokio::join!(
+            pulse.beat_once(&store, &lease),
+            pulse.beat_once(&store, &lease),
+            told_between
+        );
+        first.unwrap();
+        second.unwrap();
+        pulse.beat_once(&store, &lease).await.unwrap();
+        let epochs = store.epochs(&lease.job.id, 0).await.unwrap();
+        let epochs: Vec<_> = epochs.iter().map(|epoch| &epoch["epoch"]).collect();
+        assert_eq!(epochs, [1, 2, 3, 4]);
+        assert!(pulse.told().epochs.is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_last_word_of_a_job_that_was_called_off_stops_it() {
+        let room = tempfile::tempdir().unwrap();
+        let (store, lease) = claimed(room.path()).await;
+        let pulse = Pulse::default();
+        store.cancel(&lease.job.id).await.unwrap();
+        pulse.beat_once(&store, &lease).await.unwrap();
+        assert!(pulse.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn the_last_word_of_a_job_that_another_has_taken_stops_it() {
+        let room = tempfile::tempdir().unwrap();
+        let (store, lease) = claimed(room.path()).await;
+        store.put_back(&lease, Duration::ZERO).await.unwrap();
+        let pulse = Pulse::default();
+        pulse.beat_once(&store, &lease).await.unwrap_err();
+        assert!(pulse.is_lost());
+    }
+
+    async fn claimed(room: &std::path::Path) -> (Store, Lease) {
+        let store = Store::new(&format!("sqlite://{}/jobs.db", room.display())).unwrap();
+        let job = NewJob {
+            idempotency_key: None,
+            request_digest: "d".into(),
+            name: "shop".into(),
+            recipe: json!({}),
+            data: Vec::new(),
+            force: false,
+            activate: true,
+            max_attempts: 2,
+        };
+        store.enqueue(&job).await.unwrap();
+        let lease = store.claim("w1", Duration::from_secs(3_600)).await.unwrap();
+        (store, lease.unwrap())
     }
 }

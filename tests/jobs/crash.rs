@@ -42,6 +42,7 @@ fn restarts_during_a_job(shop: &Shop, postgres: &postgres::Postgres) {
     postgres.restart();
     let until = std::time::Instant::now() + Duration::from_secs(120);
     while !shop.job(&id).state.is_final() {
+        assert_eq!(worker.try_wait().unwrap(), None, "the worker goes on");
         assert!(std::time::Instant::now() < until, "{:?}", shop.job(&id));
     }
     worker.kill().unwrap();
