@@ -28,6 +28,8 @@ test: onnxruntime
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	@# Nothing is linked, so the fuzzer itself, in C++, need not be built.
+	CUSTOM_LIBFUZZER_PATH=./none $(CARGO) clippy --locked --manifest-path tests/fuzz/Cargo.toml --target-dir $${CARGO_TARGET_DIR:-target} -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
 
 # Quiet when the library is there; ORT_DYLIB_PATH takes its place.

@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
     ));
     std::fs::write(&path, file).expect("a file");
     let argument: DataArg = path.to_str().expect("a name").parse().expect("a path");
-    if let Ok(dataset) = read(&RECIPE, &[argument]) {
+    if let Ok(dataset) = read(&RECIPE.data, &[argument]) {
         assert!(
             dataset
                 .examples
