@@ -215,6 +215,14 @@ impl Catalog {
         serving.route(text, wish)
     }
 
+    /// A model, in a version that must be the active one.
+    ///
+    /// # Errors
+    /// There is no such model, its version is another, or it does not serve.
+    pub fn engine(&self, name: &str, version: Option<&str>) -> Result<Arc<Engine>, RouteError> {
+        self.serving().find(name, version)
+    }
+
     /// Every model with an active version, by name.
     pub fn slots(&self) -> BTreeMap<String, Slot> {
         self.serving().slots.clone()

@@ -18,7 +18,11 @@ pub(super) struct Serving {
 impl Serving {
     pub fn route(&self, text: &str, wish: Wish) -> Result<Route, RouteError> {
         if let Some(model) = wish.model {
-            return Route::to(self.find(model)?, text, wish.language);
+            let (name, version) = match model.split_once('@') {
+                Some((name, version)) => (name, Some(version)),
+                None => (model, None),
+            };
+            return Route::to(self.find(name, version)?, text, wish.language);
         }
         let default_model = self.default_model.as_deref().unwrap_or_default();
         let asked = wish.language.map(primary_language);
@@ -61,11 +65,7 @@ impl Serving {
         })
     }
 
-    fn find(&self, model: &str) -> Result<Arc<Engine>, RouteError> {
-        let (name, version) = match model.split_once('@') {
-            Some((name, version)) => (name, Some(version)),
-            None => (model, None),
-        };
+    pub fn find(&self, name: &str, version: Option<&str>) -> Result<Arc<Engine>, RouteError> {
         if !self.slots.contains_key(name) {
             return Err(RouteError::UnknownModel(format!(
                 "no model {name:?} is active"

@@ -6,6 +6,7 @@
 //! reaches the queue. Alone or in any batch a text's scores agree within 1e-5.
 
 mod batcher;
+mod closer;
 mod error;
 mod open;
 mod places;
@@ -29,6 +30,7 @@ use crate::sentiment::Score;
 use crate::system;
 use crate::text::{Encoded, Moment};
 use batcher::{Batcher, Seat};
+pub use closer::{Closer, Contribution, Look, MOST_PARTS, Seen, Sentence};
 pub use error::{EngineError, ItemError};
 use open::{check_golden_ids, open_sessions, opener};
 pub use places::Places;
@@ -66,6 +68,8 @@ pub struct EngineSettings {
 pub struct Prediction {
     /// Its scores.
     pub score: Score,
+    /// What the network says before it becomes a probability.
+    pub logit: f64,
     /// What became of its tokens.
     pub encoded: Encoded,
     /// How long it took.
@@ -298,13 +302,8 @@ impl Engine {
     /// # Errors
     /// It comes too late, or the run failed.
     pub async fn answer(&self, ticket: Ticket) -> Result<Prediction, ItemError> {
-        let answer = match ticket.deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline.into(), ticket.answer)
-                .await
-                .map_err(|_| ItemError::DeadlineExceeded)?,
-            None => ticket.answer.await,
-        };
-        self.predicted(ticket.encoded, ticket.encode, answer)
+        let (encoded, encode) = (ticket.encoded, ticket.encode);
+        Ok(self.predicted(encoded, encode, ran(ticket).await?))
     }
 
     /// Answers any number of texts in order, for the command line: without a deadline, on a thread that may wait.
@@ -341,21 +340,21 @@ impl Engine {
         for outcome in window.outcomes {
             let prediction = outcome.and_then(|()| {
                 let ticket = tickets.next().ok_or(ItemError::Failed)?;
-                self.predicted(ticket.encoded, ticket.encode, ticket.answer.blocking_recv())
+                // The other side is dropped only when no batch thread is left.
+                let ran = ticket
+                    .answer
+                    .blocking_recv()
+                    .map_err(|_| ItemError::Failed)?;
+                Ok(self.predicted(ticket.encoded, ticket.encode, ran?))
             });
             predictions.push(prediction);
         }
     }
 
-    fn predicted(
-        &self,
-        encoded: Encoded,
-        encode: Duration,
-        answer: Result<Answer, oneshot::error::RecvError>,
-    ) -> Result<Prediction, ItemError> {
-        // The other side is dropped only when no batch thread is left.
-        let Ran { logit, queue, run } = answer.map_err(|_| ItemError::Failed)??;
-        let score = Score::from_logit(f64::from(logit), self.bundle.manifest.calibration);
+    fn predicted(&self, encoded: Encoded, encode: Duration, ran: Ran) -> Prediction {
+        let Ran { logit, queue, run } = ran;
+        let logit = f64::from(logit);
+        let score = Score::from_logit(logit, self.bundle.manifest.calibration);
         let metrics = &self.batcher.metrics;
         metrics.predicted(score.label());
         metrics.score.observe(score.calibrated);
@@ -365,12 +364,25 @@ impl Engine {
         if encoded.truncated {
             metrics.truncated.inc();
         }
-        Ok(Prediction {
+        Prediction {
             score,
+            logit,
             encoded,
             timing: Timing { encode, queue, run },
-        })
+        }
     }
+}
+
+/// Waits for a run, no longer than to its deadline.
+async fn ran(ticket: Ticket) -> Result<Ran, ItemError> {
+    let answer = match ticket.deadline {
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), ticket.answer)
+            .await
+            .map_err(|_| ItemError::DeadlineExceeded)?,
+        None => ticket.answer.await,
+    };
+    // The other side is dropped only when no batch thread is left.
+    answer.map_err(|_| ItemError::Failed)?
 }
 
 /// Texts of [`Engine::predict_bulk`] under way: what became of each, and the tickets of those that wait.

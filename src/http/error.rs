@@ -218,8 +218,8 @@ impl Problem {
         }
     }
 
-    /// The body that the client reads.
-    pub fn body(&self, request_id: &str) -> String {
+    /// The body that the client reads; under `/v2` with the member `error` as well, which the Open Inference Protocol has.
+    pub fn body(&self, request_id: &str, inference: bool) -> String {
         #[derive(Serialize)]
         struct Shown<'a> {
             r#type: String,
@@ -228,6 +228,8 @@ impl Problem {
             detail: &'a str,
             code: Code,
             request_id: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            error: Option<&'a str>,
             #[serde(skip_serializing_if = "<[String]>::is_empty")]
             reasons: &'a [String],
         }
@@ -238,6 +240,7 @@ impl Problem {
             detail: &self.detail,
             code: self.code,
             request_id,
+            error: inference.then_some(&self.detail),
             reasons: &self.reasons,
         };
         // Strings and numbers always have a JSON form.
@@ -338,7 +341,7 @@ mod tests {
     #[test]
     fn a_fault_of_the_server_keeps_its_cause_to_itself() {
         let problem = Problem::internal("table lock poisoned");
-        let body = problem.body("r1");
+        let body = problem.body("r1", false);
         assert!(!body.contains("poisoned"), "{body}");
         assert!(
             body.contains(r#""code":"internal","request_id":"r1""#),

@@ -10,6 +10,7 @@ mod connections;
 mod error;
 mod feedback;
 mod follow;
+mod inference;
 mod jobs;
 mod lines;
 mod models;
@@ -48,6 +49,7 @@ use crate::telemetry::Spans;
 use body::BodyLimits;
 use error::{Code, Problem};
 use observe::Observe;
+use ops::Pages;
 
 pub use access::{Access, AccessError, AccessSettings, with_admin_token};
 pub use connections::{ConnectionLimits, Drained, serve};
@@ -140,7 +142,7 @@ pub fn api(shared: Arc<Shared>, origins: &Origins) -> Router {
 
 /// What load balancers, scrapers and people at a browser ask, for a port of its own.
 pub fn operations(shared: Arc<Shared>) -> Router {
-    let router = open()
+    let router = open(Pages::Apart)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
     observed(router, shared, &Origins::Own)
@@ -148,7 +150,11 @@ pub fn operations(shared: Arc<Shared>) -> Router {
 
 /// Everything on one port.
 pub fn router(shared: Arc<Shared>, origins: &Origins) -> Router {
-    observed(open().merge(closed(&shared)), shared, origins)
+    let pages = match shared.access.needs_key() {
+        true => Pages::Keyed,
+        false => Pages::Open,
+    };
+    observed(open(pages).merge(closed(&shared)), shared, origins)
 }
 
 fn closed(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
@@ -165,6 +171,7 @@ fn closed(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         )
         .route("/v1/feedback", post(feedback::keep))
         .route("/v1/feedback/{id}", delete(feedback::forget))
+        .merge(inference())
         .merge(administration(shared))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
@@ -173,6 +180,18 @@ fn closed(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     }
     let keys = middleware::from_fn_with_state(Arc::clone(shared), access::with_key);
     router.layer(keys)
+}
+
+/// A path ends with a model or with one of its versions.
+fn inference() -> Router<Arc<Shared>> {
+    let mut router = Router::new().route("/v2", get(inference::server));
+    for model in ["/v2/models/{name}", "/v2/models/{name}/versions/{version}"] {
+        router = router
+            .route(model, get(inference::model))
+            .route(&format!("{model}/ready"), get(inference::model_readiness))
+            .route(&format!("{model}/infer"), post(inference::infer));
+    }
+    router
 }
 
 /// A method that a path does not take is refused as such, token or not.
@@ -193,14 +212,16 @@ fn administration(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         )
 }
 
-fn open() -> Router<Arc<Shared>> {
+fn open(pages: Pages) -> Router<Arc<Shared>> {
     Router::new()
         .route("/healthz", get(ops::health))
         .route("/readyz", get(ops::readiness))
+        .route("/v2/health/live", get(inference::live))
+        .route("/v2/health/ready", get(inference::readiness))
         .route("/metrics", get(ops::metrics))
         .route("/openapi.yaml", get(ops::openapi))
-        .route("/docs", get(ops::docs))
-        .route("/", get(ops::home))
+        .route("/docs", get(move || ops::docs(pages)))
+        .route("/", get(move || ops::home(pages)))
         .method_not_allowed_fallback(method_not_allowed)
 }
 

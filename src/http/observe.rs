@@ -103,7 +103,10 @@ impl Arrived {
         let problem = response.extensions_mut().remove::<Problem>();
         let stages = response.extensions_mut().remove::<Timing>().map(stages);
         if let Some(problem) = &problem {
-            show(problem, id, self.head, &mut response);
+            let path = route.as_ref().map_or("", MatchedPath::as_str);
+            let inference = path == "/v2" || path.starts_with("/v2/");
+            let body = problem.body(id.as_str(), inference);
+            show(body, self.head, &mut response);
             let reason = problem.code.as_str();
             shared.metrics.rejected.with_label_values(&[reason]).inc();
         }
@@ -191,8 +194,7 @@ fn guard(headers: &mut HeaderMap) {
 }
 
 /// The refusal as its client reads it.
-fn show(problem: &Problem, id: &RequestId, head: bool, response: &mut Response) {
-    let body = problem.body(id.as_str());
+fn show(body: String, head: bool, response: &mut Response) {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     headers.insert(

@@ -31,7 +31,18 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
                       frame-ancestors 'none'";
 
 type Typed<T> = ([(HeaderName, HeaderValue); 1], T);
-type Page<T> = ([(HeaderName, HeaderValue); 2], T);
+type Page = ([(HeaderName, HeaderValue); 2], String);
+
+/// What a page can count on.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Pages {
+    /// The API is here and open.
+    Open,
+    /// It is here and asks for a key.
+    Keyed,
+    /// It is on another port.
+    Apart,
+}
 
 /// The process answers.
 #[derive(Debug, Serialize)]
@@ -60,9 +71,8 @@ pub(super) async fn health() -> Json<Health> {
     Json(Health { status: "alive" })
 }
 
-pub(super) async fn readiness(
-    State(shared): State<Arc<Shared>>,
-) -> Result<Json<Readiness>, Problem> {
+/// Whether requests should be sent here.
+pub(super) fn ready(shared: &Shared) -> Result<(), Problem> {
     if shared.draining.load(Ordering::Acquire) {
         let mut problem = Problem::new(Code::Draining, "the server is shutting down");
         problem.reasons = vec![problem.detail.clone()];
@@ -74,6 +84,13 @@ pub(super) async fn readiness(
         problem.reasons = troubles;
         return Err(problem);
     }
+    Ok(())
+}
+
+pub(super) async fn readiness(
+    State(shared): State<Arc<Shared>>,
+) -> Result<Json<Readiness>, Problem> {
+    ready(&shared)?;
     let models = shared
         .catalog
         .slots()
@@ -106,18 +123,18 @@ pub(super) async fn openapi() -> Typed<&'static str> {
     (typed("application/yaml; charset=utf-8"), OPENAPI)
 }
 
-pub(super) async fn docs() -> Result<Page<&'static str>, Problem> {
+pub(super) async fn docs(pages: Pages) -> Result<Page, Problem> {
     match &*DOCS {
-        Ok(html) => Ok(page(html)),
+        Ok(html) => Ok(page(html, pages)),
         Err(reason) => Err(Problem::internal(format!("openapi.yaml: {reason}"))),
     }
 }
 
-pub(super) async fn home() -> Page<&'static str> {
-    page(include_str!("pages/home.html"))
+pub(super) async fn home(pages: Pages) -> Page {
+    page(include_str!("pages/home.html"), pages)
 }
 
-fn page(html: &'static str) -> Page<&'static str> {
+fn page(html: &str, pages: Pages) -> Page {
     let headers = [
         (
             header::CONTENT_TYPE,
@@ -128,7 +145,12 @@ fn page(html: &'static str) -> Page<&'static str> {
             HeaderValue::from_static(POLICY),
         ),
     ];
-    (headers, html)
+    let server = match pages {
+        Pages::Open => "open",
+        Pages::Keyed => "keyed",
+        Pages::Apart => "apart",
+    };
+    (headers, html.replacen("{{server}}", server, 1))
 }
 
 fn typed(kind: &'static str) -> [(HeaderName, HeaderValue); 1] {

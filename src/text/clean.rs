@@ -33,7 +33,7 @@ fn korean(text: &str) -> String {
     text.chars().filter(|c| is_kept_by_korean(*c)).collect()
 }
 
-fn is_kept_by_korean(c: char) -> bool {
+pub(super) fn is_kept_by_korean(c: char) -> bool {
     matches!(c, 'ㄱ'..='ㅎ' | 'ㅏ'..='ㅣ' | '가'..='힣' | '0'..='9' | ' ')
 }
 
@@ -60,7 +60,7 @@ fn html_breaks(text: &str) -> String {
 }
 
 /// The length of the break at the start of `tag`, if there is one.
-fn break_len(tag: &[u8]) -> Option<usize> {
+pub(super) fn break_len(tag: &[u8]) -> Option<usize> {
     if !tag.get(1..3)?.eq_ignore_ascii_case(b"br") {
         return None;
     }

@@ -225,6 +225,21 @@ impl Encoder {
         self.0.rows
     }
 
+    /// What every sequence begins with.
+    pub(super) fn start(&self) -> Option<i64> {
+        self.0.start
+    }
+
+    /// What stands for unknown and cut tokens; without it they are left out.
+    pub(super) fn oov(&self) -> Option<i64> {
+        self.0.oov
+    }
+
+    /// Appends an id for each token of a cleaned text.
+    pub(super) fn append(&self, cleaned: &str, ids: &mut Vec<i64>) {
+        self.0.vocabulary.append(&self.0.tokenizer, cleaned, ids);
+    }
+
     /// The vocabulary's tokens with the ids that they get; those without one are left out.
     pub fn words(&self) -> impl Iterator<Item = (&str, i64)> {
         let inner = &*self.0;
@@ -336,7 +351,7 @@ fn token_id(spec: &TokenizerSpec, limit: Option<i64>, index: i64) -> i64 {
     }
 }
 
-fn rules(spec: &EncoderSpec, moment: Moment) -> &[super::CleanRule] {
+pub(super) fn rules(spec: &EncoderSpec, moment: Moment) -> &[super::CleanRule] {
     if spec.text.clean_at.contains(&moment) {
         &spec.text.clean
     } else {

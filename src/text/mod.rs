@@ -12,6 +12,8 @@ mod json;
 pub mod lower;
 pub mod matrix;
 pub mod pad;
+mod parts;
+pub mod sentences;
 pub mod spec;
 pub mod split;
 mod tokenized;
@@ -21,6 +23,7 @@ mod words;
 
 pub use encoder::{Encoded, Encoder, EncoderError};
 pub use error::TextError;
+pub use parts::Rest;
 pub use spec::{
     CleanRule, EncoderSpec, Encoding, Level, Moment, PaddingSpec, Side, TextSpec, TokenizerSpec,
 };

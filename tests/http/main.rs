@@ -4,8 +4,10 @@
 mod access;
 mod agreement;
 mod clients;
+mod closer;
 mod contract;
 mod feedback;
+mod inference;
 mod jobs;
 mod limits;
 mod malformed;

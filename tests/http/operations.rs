@@ -36,7 +36,13 @@ fn every_path_of_the_description_is_served() {
         } else if path.ends_with("/activate") {
             assert_eq!(server.send("POST", &path, &[], Some(b"{}")).status, 403);
         } else if methods == ["POST"] {
-            let body = json!({"text": "good"}).to_string();
+            let tensor =
+                json!({"name": "text", "datatype": "BYTES", "shape": [1], "data": ["good"]});
+            let body = match path.ends_with("/infer") {
+                true => json!({"inputs": [tensor]}),
+                false => json!({"text": "good"}),
+            };
+            let body = body.to_string();
             let headers = [("content-type", "application/json")];
             let answer = server.send("POST", &path, &headers, Some(body.as_bytes()));
             assert_eq!(answer.status, 200, "{path}");
@@ -116,7 +122,8 @@ fn what_is_not_there_is_not_found() {
         "/v1",
         "/v1/sentiment/",
         "//",
-        "/v2/health/live",
+        "/v2/health",
+        "/v2/models",
         "/docs/",
         "/%ff",
     ] {

@@ -3,13 +3,17 @@
 use serde::Serialize;
 
 use crate::catalog::Route;
-use crate::engine::Prediction;
+use crate::engine::{Contribution, Prediction, Seen, Sentence};
 use crate::http::error::{Code, Problem};
 use crate::sentiment::Label;
 
 /// The body.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each request, and a box for the usual one would cost more than its size"
+)]
 pub(in crate::http) enum Answer {
     /// Of a `text`.
     One(Found),
@@ -44,6 +48,10 @@ pub(in crate::http) struct Found {
     version: String,
     language: String,
     tokens: Tokens,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sentences: Option<Vec<Sentence>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<Vec<Contribution>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -71,7 +79,7 @@ struct Reason {
 
 impl Found {
     /// From what the model says.
-    pub fn new(id: Option<String>, route: Route, prediction: Prediction) -> Self {
+    pub fn new(id: Option<String>, route: Route, prediction: Prediction, seen: Seen) -> Self {
         let manifest = &route.engine.bundle().manifest;
         let Prediction { score, encoded, .. } = prediction;
         let label = score.label();
@@ -91,6 +99,8 @@ impl Found {
                 unknown: encoded.unknown,
                 truncated: encoded.truncated,
             },
+            sentences: seen.sentences,
+            explanation: seen.explanation,
         }
     }
 }

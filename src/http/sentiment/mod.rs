@@ -4,7 +4,7 @@
 //! places are taken in every queue that is needed, all at once, and the answers are awaited until one deadline.
 
 mod answer;
-mod request;
+pub(super) mod request;
 mod stream;
 
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use super::Shared;
 use super::body::{Received, content_type};
 use super::error::{Code, Problem};
 use crate::catalog::{Route, Wish};
-use crate::engine::{Ask, Engine, Places, Terms, Ticket, Timing};
+use crate::engine::{Ask, Closer, Engine, Look, Places, Prediction, Seen, Terms, Ticket, Timing};
 use answer::{Answer, Failed, Found, Outcome};
 use request::{Review, SentimentRequest, Texts};
 
 /// Bytes that are parsed and encoded well within half a millisecond.
-const SMALL: usize = 16 << 10;
+pub(super) const SMALL: usize = 16 << 10;
 
 pub(super) async fn classify(
     State(shared): State<Arc<Shared>>,
@@ -45,7 +45,8 @@ pub(super) async fn classify(
     };
     let terms = Terms {
         deadline: Some(deadline),
-        bulk: !prepared.single,
+        // Rows beside a text's own can wait for other texts.
+        bulk: !prepared.single || prepared.rows() > 1,
     };
     let (answer, timing) = answer(&shared, prepared, terms).await?;
     let mut response = answer.into_response();
@@ -73,8 +74,14 @@ struct Prepared {
 /// One text of a request.
 struct Item {
     id: Option<String>,
-    /// Where it goes and which of the queues that is.
-    outcome: Result<(Route, usize), Problem>,
+    outcome: Result<Placed, Problem>,
+}
+
+/// Where a text goes, which of the queues that is, and what else is seen of it.
+struct Placed {
+    route: Route,
+    queue: usize,
+    look: Option<Look>,
 }
 
 /// The texts of a request that go to one engine.
@@ -107,12 +114,20 @@ fn prepare(shared: &Shared, received: &Received) -> Result<Prepared, Problem> {
             format!("{} texts, where {most} may come at once", reviews.len()),
         ));
     }
+    let closer = Closer {
+        sentences: request.sentences,
+        explain: request.explain,
+    };
     for review in reviews {
         let wish = Wish {
             model: request.model.as_deref(),
             language: review.language.as_deref().or(request.language.as_deref()),
         };
-        let outcome = prepared.encode(shared, &review.text.0, wish);
+        let outcome = prepared.encode(shared, &review.text.0, wish, closer);
+        let rows = prepared.rows();
+        if rows > most {
+            return Err(too_many_rows(most));
+        }
         match outcome {
             // Not the text's fault: another server, or this one a little later, can answer all of the request.
             Err(problem) if problem.code == Code::NotReady => return Err(problem),
@@ -131,8 +146,16 @@ impl Prepared {
         shared: &Shared,
         text: &str,
         wish: Wish,
-    ) -> Result<(Route, usize), Problem> {
+        closer: Closer,
+    ) -> Result<Placed, Problem> {
         let (route, ask) = ask(shared, text, wish)?;
+        let (look, rows) = match closer.any() {
+            true => {
+                let (look, rows) = route.engine.look(text, &ask, closer);
+                (Some(look), rows)
+            }
+            false => (None, Vec::new()),
+        };
         let same = |waiting: &Waiting| Arc::ptr_eq(&waiting.engine, &route.engine);
         let queue = self.queues.iter().position(same).unwrap_or_else(|| {
             self.queues.push(Waiting {
@@ -141,13 +164,27 @@ impl Prepared {
             });
             self.queues.len() - 1
         });
-        self.queues[queue].asks.push(ask);
-        Ok((route, queue))
+        let asks = &mut self.queues[queue].asks;
+        asks.push(ask);
+        asks.extend(rows);
+        Ok(Placed { route, queue, look })
+    }
+
+    /// Texts, sentences and parts to leave out, together.
+    fn rows(&self) -> usize {
+        self.queues.iter().map(|waiting| waiting.asks.len()).sum()
     }
 }
 
-/// Where a text goes, and its ids.
-fn ask(shared: &Shared, text: &str, wish: Wish) -> Result<(Route, Ask), Problem> {
+fn too_many_rows(most: usize) -> Problem {
+    let detail = format!(
+        "the texts, with their sentences and the parts to be left out of them, make more than {most} rows"
+    );
+    Problem::new(Code::TooManyItems, detail)
+}
+
+/// Whether there is something to read in a text, and no more than the limit.
+pub(super) fn readable(shared: &Shared, text: &str) -> Result<(), Problem> {
     let most = shared.limits.max_characters;
     // No text has more characters than bytes.
     if text.len() > most && text.chars().count() > most {
@@ -159,6 +196,12 @@ fn ask(shared: &Shared, text: &str, wish: Wish) -> Result<(Route, Ask), Problem>
     if text.trim().is_empty() {
         return Err(Problem::new(Code::EmptyText, "the text is empty"));
     }
+    Ok(())
+}
+
+/// Where a text goes, and its ids.
+fn ask(shared: &Shared, text: &str, wish: Wish) -> Result<(Route, Ask), Problem> {
+    readable(shared, text)?;
     let route = shared.catalog.route(text, wish)?;
     let ask = route.engine.encode(text)?;
     Ok((route, ask))
@@ -174,20 +217,22 @@ async fn answer(
     let mut results = Vec::with_capacity(prepared.items.len());
     for (index, item) in prepared.items.into_iter().enumerate() {
         let found = match item.outcome {
-            Ok((route, queue)) => {
-                let ticket = tickets[queue].next();
+            Ok(Placed { route, queue, look }) => {
+                let tickets = &mut tickets[queue];
+                let ticket = tickets.next();
                 let ticket = ticket.expect("a queue has a ticket for each text that went there");
-                let answered = route.engine.answer(ticket).await;
-                answered
-                    .map(|prediction| (route, prediction))
-                    .map_err(Problem::from)
+                let rows = look.as_ref().map_or(0, Look::rows);
+                let rows: Vec<Ticket> = tickets.take(rows).collect();
+                let answered = seen(&route.engine, ticket, look, rows).await;
+                answered.map(|(prediction, seen)| (route, prediction, seen))
             }
             Err(problem) => Err(problem),
         };
         match found {
-            Ok((route, prediction)) => {
+            Ok((route, prediction, seen)) => {
                 timing = timing.with(prediction.timing);
-                results.push(Outcome::Found(Found::new(item.id, route, prediction)));
+                let found = Found::new(item.id, route, prediction, seen);
+                results.push(Outcome::Found(found));
             }
             Err(problem) if prepared.single => return Err(problem),
             Err(problem) => {
@@ -205,6 +250,21 @@ async fn answer(
         }
     };
     Ok((Json(answer), timing))
+}
+
+/// Waits for the rows of one text.
+async fn seen(
+    engine: &Engine,
+    ticket: Ticket,
+    look: Option<Look>,
+    rows: Vec<Ticket>,
+) -> Result<(Prediction, Seen), Problem> {
+    let prediction = engine.answer(ticket).await?;
+    let seen = match look {
+        Some(look) => engine.looked(look, &prediction, rows).await?,
+        None => Seen::default(),
+    };
+    Ok((prediction, seen))
 }
 
 /// Every place that the request needs, or none.

@@ -26,6 +26,12 @@ pub(super) struct SentimentRequest<'a> {
     /// Of every text that does not say its own.
     #[serde(default)]
     pub language: Option<String>,
+    /// Whether each sentence is answered too.
+    #[serde(default)]
+    pub sentences: bool,
+    /// Whether to say what each part of a text contributes.
+    #[serde(default)]
+    pub explain: bool,
 }
 
 /// Borrows also inside of a list.
@@ -65,7 +71,7 @@ impl<'a> Review<'a> {
 
 /// Written with braces: what serde derives would also read a list of the fields' values.
 #[derive(Debug)]
-struct Object<T>(T);
+pub(in crate::http) struct Object<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -160,7 +166,7 @@ fn refusal(body: &[u8], error: &serde_json::Error) -> Problem {
 }
 
 /// serde quotes the value that it refuses, which may be a text, and texts stay out of errors.
-fn without_value(message: &str) -> String {
+pub(in crate::http) fn without_value(message: &str) -> String {
     match (
         message.starts_with("invalid "),
         message.rfind(", expected "),
@@ -171,7 +177,7 @@ fn without_value(message: &str) -> String {
 }
 
 /// A field's name can be as long as the body.
-fn shortened(message: String) -> String {
+pub(in crate::http) fn shortened(message: String) -> String {
     const MOST: usize = 300;
     match message.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}...", &message[..end]),

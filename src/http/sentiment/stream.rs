@@ -17,10 +17,10 @@ use futures_util::StreamExt as _;
 use serde::Deserialize;
 
 use super::answer::{Failed, Found, Outcome};
-use super::ask;
 use super::request::Review;
+use super::{ask, seen, too_many_rows};
 use crate::catalog::{Route, Wish};
-use crate::engine::{Prediction, Terms};
+use crate::engine::{Ask, Closer, Engine, Prediction, Seen, Terms, Ticket};
 use crate::http::Shared;
 use crate::http::body::is_gzip;
 use crate::http::error::{Code, Problem};
@@ -32,12 +32,28 @@ pub(super) const KIND: &str = "application/x-ndjson";
 /// Lines under way at once: enough to fill batches with lines of one length, also while some that are done wait for their turn.
 const UNDER_WAY: usize = 1_024;
 
+/// The same where each line brings rows of its own.
+const CLOSER_UNDER_WAY: usize = 16;
+
 /// What a request says of all lines.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Options {
     model: Option<String>,
     language: Option<String>,
+    #[serde(default)]
+    sentences: bool,
+    #[serde(default)]
+    explain: bool,
+}
+
+impl Options {
+    fn closer(&self) -> Closer {
+        Closer {
+            sentences: self.sentences,
+            explain: self.explain,
+        }
+    }
 }
 
 /// Answers line by line.
@@ -45,6 +61,10 @@ pub(super) fn answer(shared: Arc<Shared>, request: Request) -> Result<Response, 
     let (parts, body) = request.into_parts();
     let Query(options) = Query::<Options>::try_from_uri(&parts.uri)
         .map_err(|error| Problem::new(Code::InvalidRequest, format!("query: {error}")))?;
+    let under_way = match options.closer().any() {
+        true => CLOSER_UNDER_WAY,
+        false => UNDER_WAY,
+    };
     let options = Arc::new(options);
     let limits = LineLimits {
         // A character outside of the basic plane is twelve bytes when it is escaped.
@@ -66,7 +86,7 @@ pub(super) fn answer(shared: Arc<Shared>, request: Request) -> Result<Response, 
             let (shared, options) = (Arc::clone(&shared), Arc::clone(&options));
             async move { Ok::<_, Infallible>(written(&shared, &options, index, line).await) }
         })
-        .buffered(UNDER_WAY);
+        .buffered(under_way);
     let mut response = Response::new(Body::from_stream(answers));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(KIND));
@@ -81,7 +101,7 @@ async fn written(shared: &Shared, options: &Options, index: usize, line: Line) -
         Line::Broken(problem) => Err(problem),
     };
     let outcome = match found {
-        Ok((route, prediction)) => Outcome::Found(Found::new(id, route, prediction)),
+        Ok((route, prediction, seen)) => Outcome::Found(Found::new(id, route, prediction, seen)),
         Err(problem) => {
             let reason = problem.code.as_str();
             shared.metrics.rejected.with_label_values(&[reason]).inc();
@@ -99,7 +119,7 @@ async fn found(
     options: &Options,
     line: &[u8],
     id: &mut Option<String>,
-) -> Result<(Route, Prediction), Problem> {
+) -> Result<(Route, Prediction, Seen), Problem> {
     let review = Review::parse(line)?;
     *id = review.id;
     let wish = Wish {
@@ -107,18 +127,36 @@ async fn found(
         language: review.language.as_deref().or(options.language.as_deref()),
     };
     let (route, ask) = ask(shared, &review.text.0, wish)?;
+    let closer = options.closer();
+    let (look, rows) = match closer.any() {
+        true => {
+            let (look, rows) = route.engine.look(&review.text.0, &ask, closer);
+            (Some(look), rows)
+        }
+        false => (None, Vec::new()),
+    };
+    let most = shared.limits.max_items;
+    if rows.len() >= most {
+        return Err(too_many_rows(most));
+    }
+    let ticket = entered(shared, &route.engine, ask).await?;
+    let mut tickets = Vec::with_capacity(rows.len());
+    for row in rows {
+        tickets.push(entered(shared, &route.engine, row).await?);
+    }
+    let (prediction, seen) = seen(&route.engine, ticket, look, tickets).await?;
+    Ok((route, prediction, seen))
+}
+
+/// Lets a row in as soon as it has a place.
+async fn entered(shared: &Shared, engine: &Engine, ask: Ask) -> Result<Ticket, Problem> {
     // Until then the line waits because its own stream, or others, are fast: no reason to refuse it.
-    let place = route
-        .engine
-        .place(Instant::now() + shared.limits.idle)
-        .await?;
+    let place = engine.place(Instant::now() + shared.limits.idle).await?;
     let deadline = Instant::now() + shared.limits.deadline;
     let terms = Terms {
         deadline: Some(deadline),
         bulk: true,
     };
-    let ticket = route.engine.submit(vec![ask], place, terms).pop();
-    let ticket = ticket.expect("one text has one ticket");
-    let prediction = route.engine.answer(ticket).await?;
-    Ok((route, prediction))
+    let ticket = engine.submit(vec![ask], place, terms).pop();
+    Ok(ticket.expect("one text has one ticket"))
 }
