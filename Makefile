@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build serve test lint bench bench-serve bench-swap bench-vectors course golden exchange test-all slow-clients under-load soak fuzz image onnxruntime clean
+.PHONY: build serve test lint bench bench-serve bench-swap bench-vectors course golden exchange test-all browser slow-clients under-load soak fuzz image onnxruntime clean
 
 CARGO ?= cargo
 LISTEN ?= 127.0.0.1:8080
@@ -59,7 +59,11 @@ bench-swap: build
 	@CARGO="$(CARGO)" scripts/bench-swap.sh
 
 # And what needs Keras, Docker, HAProxy or time.
-test-all: test lint golden exchange slow-clients under-load soak fuzz image
+test-all: test lint golden exchange browser slow-clients under-load soak fuzz image
+
+# The pages as a person uses them, in chromium; pictures of them in .browser/shots/.
+browser: build
+	@scripts/browser.sh
 
 # Ten thousand clients that send their heads byte by byte.
 slow-clients: onnxruntime

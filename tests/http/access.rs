@@ -10,9 +10,11 @@ use crate::wire::{Answer, Wire, head};
 const KEY: &str = "key-zqxjkv-0123456789";
 const OTHER: &str = "key-other-0123456789";
 const TOKEN: &str = "token-zqxjkv-0123456789";
-const OPEN: [&str; 6] = [
+const OPEN: [&str; 8] = [
     "/healthz",
     "/readyz",
+    "/v2/health/live",
+    "/v2/health/ready",
     "/metrics",
     "/docs",
     "/openapi.yaml",
@@ -72,7 +74,18 @@ fn only_a_known_key_opens_the_api_and_nothing_shows_it() {
     for path in OPEN {
         assert_eq!(server.get(path).status, 200, "{path}");
     }
-    for path in ["/v1/models", "/v1/models/english", "/nowhere"] {
+    // The pages then have a field for a key.
+    for path in ["/", "/docs"] {
+        let page = server.get(path);
+        assert!(page.text().contains("data-server=\"keyed\""), "{path}");
+    }
+    for path in [
+        "/v1/models",
+        "/v1/models/english",
+        "/v2",
+        "/v2/models/english",
+        "/nowhere",
+    ] {
         let answer = server.get(path);
         assert_eq!(answer.refusal(), (401, "unauthorized".into()), "{path}");
     }
@@ -119,6 +132,12 @@ fn what_load_balancers_and_scrapers_ask_can_have_a_port_of_its_own() {
         assert_eq!(status(operations, path), 200, "{path}");
     }
     assert_eq!(status(operations, "/v1/models"), 404);
+    for path in ["/", "/docs"] {
+        let mut wire = Wire::connect(operations);
+        wire.write(head("GET", path, &[]));
+        let page = wire.answer("GET");
+        assert!(page.text().contains("data-server=\"apart\""), "{path}");
+    }
     assert_eq!(server.post(&json!({"text": "good"})).status, 200);
 
     // While the API finishes, the other port still answers.
