@@ -487,6 +487,36 @@ fn a_folder_of_models_with_a_damaged_one_still_predicts_with_the_others() {
 
 /// The program must not need more than the test's own folder.
 #[test]
+fn predict_looks_at_sentences_and_words_when_asked() {
+    let room = room_with_models();
+    let answers = room.answers(
+        &["predict", "--sentences", "--explain"],
+        "Good. It was awful!\n\n",
+    );
+    // Four words, the mean of which is 0: 4/3 more without the one, 4/3 less without the other.
+    let parts = answers[0]["explanation"].as_array().unwrap();
+    let moved: Vec<f64> = parts
+        .iter()
+        .map(|part| part["contribution"].as_f64().unwrap())
+        .collect();
+    let expected = [LOGIT / 3.0, 0.0, 0.0, -LOGIT / 3.0];
+    assert_eq!(moved.len(), 4);
+    for (moved, expected) in moved.iter().zip(expected) {
+        assert!((moved - expected).abs() < 1e-5, "{answers:?}");
+    }
+    let sentences = answers[0]["sentences"].as_array().unwrap();
+    let labels: Vec<&Value> = sentences.iter().map(|of| &of["label"]).collect();
+    assert_eq!(labels, ["positive", "negative"]);
+    assert_eq!(
+        (&sentences[1]["start"], &sentences[1]["end"]),
+        (&json!(6), &json!(19))
+    );
+    assert_eq!(answers[1]["error"]["code"], "empty_text");
+    let bare = &room.answers(&["predict"], "Good. It was awful!\n")[0];
+    assert!(bare.get("sentences").is_none() && bare.get("explanation").is_none());
+}
+
+#[test]
 fn predict_takes_a_bundles_folder() {
     let room = room_with_models();
     let moved = room.path("bundle");

@@ -14,7 +14,7 @@ use super::open::OpenArgs;
 use super::{Output, Progress};
 use crate::bundle::Manifest;
 use crate::catalog::{Catalog, Route, RouteError, Wish};
-use crate::engine::{Engine, ItemError, Prediction};
+use crate::engine::{Closer, Contribution, Engine, ItemError, Prediction, Seen, Sentence};
 use crate::sentiment::Label;
 use crate::train::dataset::{Columns, DataError, Format, Reading, Row, Rows, input};
 
@@ -39,6 +39,12 @@ pub(super) struct Args {
     /// The text's column.
     #[arg(long, value_name = "COLUMN")]
     text: Option<String>,
+    /// The sentiment of each sentence too.
+    #[arg(long)]
+    sentences: bool,
+    /// What each word, or group of words of a long text, moved: it is left out once.
+    #[arg(long)]
+    explain: bool,
     /// Without --model: the model for texts without any letters.
     #[arg(long, value_name = "NAME", conflicts_with = "model")]
     default_model: Option<String>,
@@ -77,6 +83,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     };
     let mut work = Work {
         models,
+        closer: Closer {
+            sentences: args.sentences,
+            explain: args.explain,
+        },
         output: Output::open(&args.output)?,
         progress: Progress::new("predict"),
         started: Instant::now(),
@@ -154,6 +164,7 @@ impl Models {
 
 struct Work {
     models: Models,
+    closer: Closer,
     output: Output,
     progress: Progress,
     started: Instant,
@@ -204,10 +215,17 @@ impl Work {
             let answer = place.and_then(|place| {
                 let batch = &batches[place.batch];
                 let manifest = &batch.engine.bundle().manifest;
-                match batch.answers[place.at] {
-                    Ok(prediction) => Ok(AnswerLine::new(id, prediction, manifest, place.language)),
-                    Err(error) => Err(Fault::of_item(error)),
-                }
+                let prediction = batch.answers[place.at].map_err(Fault::of_item)?;
+                let seen = match self.closer.any() {
+                    true => {
+                        let text = batch.texts[place.at];
+                        let seen = batch.engine.look_at(text, &prediction, self.closer);
+                        seen.map_err(Fault::of_item)?
+                    }
+                    false => Seen::default(),
+                };
+                let language = place.language;
+                Ok(AnswerLine::new(id, prediction, manifest, language, seen))
             });
             let mut line = match answer {
                 Ok(answer) => serde_json::to_vec(&answer)?,
@@ -283,6 +301,10 @@ struct AnswerLine<'a> {
     version: String,
     language: String,
     tokens: Tokens,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sentences: Option<Vec<Sentence>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<Vec<Contribution>>,
 }
 
 #[derive(Serialize)]
@@ -299,6 +321,7 @@ impl<'a> AnswerLine<'a> {
         Prediction { score, encoded, .. }: Prediction,
         manifest: &'a Manifest,
         language: String,
+        seen: Seen,
     ) -> Self {
         Self {
             id,
@@ -316,6 +339,8 @@ impl<'a> AnswerLine<'a> {
                 unknown: encoded.unknown,
                 truncated: encoded.truncated,
             },
+            sentences: seen.sentences,
+            explanation: seen.explanation,
         }
     }
 }

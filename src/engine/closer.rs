@@ -196,28 +196,21 @@ impl Engine {
         Ok(look.seen(of.logit, &logits, self.bundle.manifest.calibration))
     }
 
-    /// The same on a thread that may wait, with rows that nobody else has let in.
+    /// A closer look at a text that has been predicted, for the command line: on a thread that may wait.
     ///
     /// # Errors
     /// A run failed.
-    pub fn look_through(
-        &self,
-        look: Look,
-        of: &Prediction,
-        rows: Vec<Ask>,
-    ) -> Result<Seen, ItemError> {
+    pub fn look_at(&self, text: &str, of: &Prediction, closer: Closer) -> Result<Seen, ItemError> {
         let terms = Terms {
             deadline: None,
             bulk: true,
         };
+        let (look, rows) = self.look(text, &self.encode(text)?, closer);
         let tickets = self.enqueue(rows, terms, || None);
         let mut logits = Vec::with_capacity(tickets.len());
         for ticket in tickets {
-            let ran = ticket
-                .answer
-                .blocking_recv()
-                .map_err(|_| ItemError::Failed)?;
-            logits.push(f64::from(ran?.logit));
+            let ran = ticket.answer.blocking_recv();
+            logits.push(f64::from(ran.map_err(|_| ItemError::Failed)??.logit));
         }
         Ok(look.seen(of.logit, &logits, self.bundle.manifest.calibration))
     }

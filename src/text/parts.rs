@@ -65,8 +65,7 @@ impl Encoder {
                     }
                     _ => words[first].before..words[last].ids.end,
                 };
-                let left = [&ids[..gone.start], &ids[gone.end..]].concat();
-                let (ids, used) = self.row_of(&left);
+                let (ids, used) = self.row_of(&ids[..gone.start], &ids[gone.end..]);
                 Rest {
                     part: words[first].bytes.start..words[last].bytes.end,
                     ids,
@@ -167,14 +166,17 @@ impl Encoder {
         }
     }
 
-    /// The row of these ids, and how many of them are in it.
-    fn row_of(&self, ids: &[i64]) -> (Vec<i64>, usize) {
-        let read = self.read_of(ids.len());
-        let cut = ids.len() + usize::from(self.start().is_some()) > self.spec().padding.maxlen;
-        let kept_start = !(cut && self.spec().padding.truncating == Side::Pre);
-        let start = self.start().filter(|_| kept_start);
-        let row = start.into_iter().chain(ids[read.clone()].iter().copied());
-        (row.collect(), read.len())
+    /// The row of these ids and those, and how many of them are in it.
+    fn row_of(&self, before: &[i64], after: &[i64]) -> (Vec<i64>, usize) {
+        let count = before.len() + after.len();
+        let read = self.read_of(count);
+        let padding = &self.spec().padding;
+        let cut = count + usize::from(self.start().is_some()) > padding.maxlen;
+        let start = self
+            .start()
+            .filter(|_| !cut || padding.truncating == Side::Post);
+        let ids = before.iter().chain(after).skip(read.start).take(read.len());
+        (start.into_iter().chain(ids.copied()).collect(), read.len())
     }
 }
 
@@ -308,7 +310,11 @@ mod tests {
                 let (ids, _) = encoder.words_of(&encoder.placed(&text, SERVE));
                 let mut expected = Vec::new();
                 let encoded = encoder.encode(&text, SERVE, &mut expected);
-                assert_eq!(encoder.row_of(&ids), (expected, encoded.used), "{text:?}");
+                assert_eq!(
+                    encoder.row_of(&ids, &[]),
+                    (expected, encoded.used),
+                    "{text:?}"
+                );
             }
         }
     }

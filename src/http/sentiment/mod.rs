@@ -25,6 +25,9 @@ use request::{Review, SentimentRequest, Texts};
 /// Bytes that are parsed and encoded well within half a millisecond.
 pub(super) const SMALL: usize = 16 << 10;
 
+/// Bytes of a text whose sentences and parts are found as fast.
+const LOOKED_AT_ONCE: usize = 2 << 10;
+
 pub(super) async fn classify(
     State(shared): State<Arc<Shared>>,
     request: Request,
@@ -149,13 +152,7 @@ impl Prepared {
         closer: Closer,
     ) -> Result<Placed, Problem> {
         let (route, ask) = ask(shared, text, wish)?;
-        let (look, rows) = match closer.any() {
-            true => {
-                let (look, rows) = route.engine.look(text, &ask, closer);
-                (Some(look), rows)
-            }
-            false => (None, Vec::new()),
-        };
+        let (look, rows) = look(&route.engine, text, &ask, closer);
         let same = |waiting: &Waiting| Arc::ptr_eq(&waiting.engine, &route.engine);
         let queue = self.queues.iter().position(same).unwrap_or_else(|| {
             self.queues.push(Waiting {
@@ -205,6 +202,19 @@ fn ask(shared: &Shared, text: &str, wish: Wish) -> Result<(Route, Ask), Problem>
     let route = shared.catalog.route(text, wish)?;
     let ask = route.engine.encode(text)?;
     Ok((route, ask))
+}
+
+/// What a closer look waits for; a thread of the runtime steps aside for that of a longer text.
+fn look(engine: &Engine, text: &str, ask: &Ask, closer: Closer) -> (Option<Look>, Vec<Ask>) {
+    if !closer.any() {
+        return (None, Vec::new());
+    }
+    let work = || engine.look(text, ask, closer);
+    let (look, rows) = match text.len() > LOOKED_AT_ONCE {
+        true => tokio::task::block_in_place(work),
+        false => work(),
+    };
+    (Some(look), rows)
 }
 
 async fn answer(

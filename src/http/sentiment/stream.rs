@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 use super::answer::{Failed, Found, Outcome};
 use super::request::Review;
-use super::{ask, seen, too_many_rows};
+use super::{ask, look, seen, too_many_rows};
 use crate::catalog::{Route, Wish};
 use crate::engine::{Ask, Closer, Engine, Prediction, Seen, Terms, Ticket};
 use crate::http::Shared;
@@ -127,14 +127,7 @@ async fn found(
         language: review.language.as_deref().or(options.language.as_deref()),
     };
     let (route, ask) = ask(shared, &review.text.0, wish)?;
-    let closer = options.closer();
-    let (look, rows) = match closer.any() {
-        true => {
-            let (look, rows) = route.engine.look(&review.text.0, &ask, closer);
-            (Some(look), rows)
-        }
-        false => (None, Vec::new()),
-    };
+    let (look, rows) = look(&route.engine, &review.text.0, &ask, options.closer());
     let most = shared.limits.max_items;
     if rows.len() >= most {
         return Err(too_many_rows(most));
