@@ -2,6 +2,7 @@
 
 mod check;
 mod layers;
+mod size;
 
 use std::path::Path;
 
@@ -303,7 +304,7 @@ impl Recipe {
         Self::parse(&text, &shown)
     }
 
-    /// Parses and checks a recipe; `origin` names it in errors.
+    /// Parses and checks a recipe to train; `origin` names it in errors.
     ///
     /// # Errors
     /// Not a recipe, or one that cannot make a model.
@@ -313,6 +314,7 @@ impl Recipe {
             message: e.to_string(),
         })?;
         recipe.check()?;
+        recipe.check_size_without_data()?;
         Ok(recipe)
     }
 

@@ -43,6 +43,7 @@ fn the_courses_networks_have_as_many_weights_as_in_keras() {
         let rows = recipe.tokenizer.num_words.unwrap();
         let network = Network::<f32>::build(&recipe.layers, rows, recipe.padding.maxlen, 1);
         assert_eq!(network.parameters(), parameters, "{name}");
+        assert_eq!(recipe.weights(rows), parameters as u128, "{name}");
     }
 }
 
@@ -54,4 +55,112 @@ fn a_course_recipe_never_claims_a_language() {
             assert!(recipe.default_for.is_empty(), "{}", recipe.name);
         }
     }
+}
+
+const SMALL: &str = r#"
+name = "small"
+languages = ["en"]
+[data]
+[tokenizer]
+num_words = 40
+[padding]
+maxlen = 12
+[[layers]]
+kind = "embedding"
+units = 8
+[[layers]]
+kind = "lstm"
+units = 8
+bidirectional = "concat"
+[[layers]]
+kind = "dense"
+units = 1
+activation = "sigmoid"
+[fit]
+batch_size = 16
+"#;
+
+#[test]
+fn what_no_machine_could_hold_is_refused_by_its_name() {
+    Recipe::parse(SMALL, "small").unwrap();
+    for (instead_of, asked, said) in [
+        (
+            "batch_size = 16",
+            "batch_size = 1000000000000",
+            "fit.batch_size must be at most 65536",
+        ),
+        (
+            "batch_size = 16",
+            "epochs = 9000000000000000000",
+            "fit.epochs must be at most",
+        ),
+        (
+            "batch_size = 16",
+            "epsilon = 1e-50",
+            "fit.epsilon must be at least 1e-12",
+        ),
+        (
+            "batch_size = 16",
+            "learning_rate = 1e39",
+            "fit.learning_rate is beyond single precision",
+        ),
+        (
+            "num_words = 40",
+            "num_words = 4000000000",
+            "tokenizer.num_words must be at most",
+        ),
+        ("num_words = 40", "num_words = 9000000\nfilters = \"\"", ""),
+        (
+            "kind = \"lstm\"\nunits = 8",
+            "kind = \"lstm\"\nunits = 65536",
+            "layers[1]: units of a recurrent layer",
+        ),
+        (
+            "kind = \"embedding\"\nunits = 8",
+            "kind = \"embedding\"\nunits = 65000",
+            "",
+        ),
+    ] {
+        let recipe = SMALL.replace(instead_of, asked);
+        assert_ne!(recipe, SMALL);
+        match (Recipe::parse(&recipe, "small"), said) {
+            (Ok(_), "") => {}
+            (Err(error), said) if !said.is_empty() && error.to_string().contains(said) => {}
+            (found, _) => panic!("{asked}: {said:?} in {found:?}"),
+        }
+    }
+    // Each alone is in order.
+    let together = |changes: &[(&str, &str)]| {
+        let recipe = changes.iter().fold(SMALL.to_owned(), |recipe, (old, new)| {
+            recipe.replace(old, new)
+        });
+        Recipe::parse(&recipe, "small").unwrap_err().to_string()
+    };
+    let weights = together(&[
+        ("num_words = 40", "num_words = 9000000"),
+        (
+            "units = 8\n[[layers]]\nkind = \"lstm\"",
+            "units = 65000\n[[layers]]\nkind = \"lstm\"",
+        ),
+    ]);
+    assert!(
+        weights.contains("weights, over an embedding of 9000000 rows"),
+        "{weights}"
+    );
+    let held = together(&[
+        ("maxlen = 12", "maxlen = 100000"),
+        ("batch_size = 16", "batch_size = 60000"),
+    ]);
+    assert!(
+        held.contains("numbers for 60000 rows of 100000 steps"),
+        "{held}"
+    );
+}
+
+#[test]
+fn a_vocabulary_can_make_a_network_too_large() {
+    let recipe = Recipe::parse(SMALL, "small").unwrap();
+    recipe.check_size(1_000_000).unwrap();
+    assert!(recipe.check_size(100_000_000).is_err());
+    assert!(recipe.check_size(usize::MAX).is_err());
 }

@@ -214,7 +214,10 @@ fn parse(body: &[u8], recipes: &std::path::Path, allow: &[DataPrefix]) -> Result
         Value::Object(_) => {
             let recipe: Recipe = serde_path_to_error::deserialize(&asked.recipe)
                 .map_err(|error| invalid(format!("recipe.{error}")))?;
-            recipe.check().map_err(|error| invalid(error.to_string()))?;
+            let checked = recipe
+                .check()
+                .and_then(|()| recipe.check_size_without_data());
+            checked.map_err(|error| invalid(error.to_string()))?;
             recipe
         }
         _ => return Err(invalid("recipe must be a name or an object")),

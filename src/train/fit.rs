@@ -161,7 +161,7 @@ pub fn fit(
         let shown: Vec<usize> = parts.iter().map(ExactSizeIterator::len).collect();
         let batches = drawing.epoch(epoch, &shown);
         let steps = batches.len();
-        let mut targets = Vec::with_capacity(recipe.batch_size);
+        let mut targets = Vec::with_capacity(recipe.batch_size.min(train.len()));
         for (at, batch) in batches.iter().enumerate().skip(state.step) {
             let learning_rate = rate(recipe, (epoch - 1) * steps + at, recipe.epochs * steps);
             targets.clear();

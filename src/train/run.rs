@@ -16,7 +16,7 @@ use super::state::State;
 use super::summary::summary;
 use crate::bundle::{Draft, Metrics, PretrainedRecord, SourceRecord, TrainingRecord};
 use crate::engine::session::Runtime;
-use crate::recipe::{FitRecipe, Recipe};
+use crate::recipe::{FitRecipe, Recipe, RecipeError};
 use crate::sentiment::{Calibration, Label};
 use crate::text::{Encoder, EncoderError, Moment};
 
@@ -29,6 +29,9 @@ pub enum TrainError {
     /// The vocabulary.
     #[error(transparent)]
     Encoder(#[from] EncoderError),
+    /// It asks for more than a machine can hold.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
     /// No text of a split has a token.
     #[error("no {0} text has a token that the vocabulary knows")]
     NoTokens(&'static str),
@@ -119,6 +122,7 @@ impl Prepared {
             .iter()
             .map(|&row| dataset.examples[row].text.as_str());
         let encoder = Encoder::fit(recipe.encoder_spec(), texts)?;
+        recipe.check_size(encoder.rows())?;
         let mut ids = Vec::new();
         let mut lengths = vec![0; dataset.examples.len()];
         let mut encode = |rows: &[usize]| {
@@ -179,12 +183,20 @@ impl Prepared {
 
     /// The state before the first step.
     pub fn start(&self) -> State {
-        self.start_of(&self.recipe)
+        self.drawn(&self.recipe)
     }
 
     /// The state before the first step of another network on the same rows, with the same embedding where that is read from
     /// a file.
-    pub fn start_of(&self, recipe: &Recipe) -> State {
+    ///
+    /// # Errors
+    /// It asks for more than a machine can hold.
+    pub fn start_of(&self, recipe: &Recipe) -> Result<State, RecipeError> {
+        recipe.check_size(self.encoder.rows())?;
+        Ok(self.drawn(recipe))
+    }
+
+    fn drawn(&self, recipe: &Recipe) -> State {
         let Recipe {
             layers,
             padding,

@@ -131,6 +131,10 @@ fn what_is_wrong_with_a_request_is_said_before_a_job_is_made() {
     let server = with_store(&[]);
     let mut broken = recipe(1);
     broken["fit"]["epochs"] = json!(0);
+    let mut endless = recipe(1);
+    endless["fit"]["batch_size"] = json!(1_000_000_000_000_u64);
+    let mut huge = recipe(1);
+    huge["tokenizer"]["num_words"] = json!(4_000_000_000_u64);
     let mut typo = recipe(1);
     typo["fit"]["epoch"] = json!(1);
     let with_vectors = |file: &str| {
@@ -143,6 +147,8 @@ fn what_is_wrong_with_a_request_is_said_before_a_job_is_made() {
         (json!({"recipe": "none", "data": ["a.tsv"]}), "none"),
         (json!({"recipe": "../token", "data": ["a.tsv"]}), "token"),
         (json!({"recipe": broken, "data": ["a.tsv"]}), "epochs"),
+        (json!({"recipe": endless, "data": ["a.tsv"]}), "batch_size"),
+        (json!({"recipe": huge, "data": ["a.tsv"]}), "num_words"),
         (json!({"recipe": typo, "data": ["a.tsv"]}), "epoch"),
         (json!({"recipe": recipe(1), "data": []}), "data"),
         (

@@ -189,10 +189,13 @@ impl Waiting {
         let prepared = self.texts.0.get_or_init(|| {
             Prepared::new(recipe.clone(), reviews).map_err(|error| error.to_string())
         });
-        let prepared = prepared.as_ref().map_err(|reason| SweepError::Texts {
+        let refused = |reason| SweepError::Texts {
             settings: in_words(settings),
-            reason: reason.clone(),
-        })?;
+            reason,
+        };
+        let prepared = prepared
+            .as_ref()
+            .map_err(|reason| refused(reason.clone()))?;
         let start = Instant::now();
         let mut history = History::default();
         let mut observe = |event: Event<'_>| {
@@ -205,7 +208,9 @@ impl Waiting {
                 false => Control::Continue,
             }
         };
-        let start_state = prepared.start_of(recipe);
+        let start_state = prepared
+            .start_of(recipe)
+            .map_err(|error| refused(error.to_string()))?;
         let parameters = start_state.stepper.network.parameters();
         let result = match prepared.fit(start_state, &recipe.fit, &mut observe) {
             Ok(fitted) if fitted.stopped => return Ok(None),
