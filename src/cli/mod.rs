@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use interrupt::on_interrupt;
-pub use output::Output;
+pub use output::{Output, note, say};
 pub use progress::Progress;
 
 use crate::app;
@@ -89,7 +89,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if reader_gone(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", one_line(&error));
+            note(format_args!("error: {}", one_line(&error)));
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
     }

@@ -156,7 +156,7 @@ fn list(models: &Path, registry: Option<&Registry>, out: &mut impl Write) -> any
             });
         }
         if let Err(error) = active {
-            eprintln!("warning: {error}");
+            super::note(format_args!("warning: {error}"));
         }
     }
     let elsewhere = |known: &&Registered| !here.contains(&(known.name.clone(), known.version));

@@ -50,7 +50,7 @@ impl OpenArgs {
             anyhow::bail!("no model to predict with: {}", troubles.join("; "));
         }
         for trouble in troubles {
-            eprintln!("warning: {trouble}");
+            super::note(format_args!("warning: {trouble}"));
         }
         Ok(catalog)
     }

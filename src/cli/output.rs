@@ -1,5 +1,6 @@
 //! Where answers go: standard output, a device or a pipe as they come, or a file that has its name only once it is complete.
 
+use std::fmt::Display;
 use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::os::unix::fs::PermissionsExt as _;
@@ -61,7 +62,7 @@ impl Output {
             // Held to the end, so that a file that is complete is either named or removed.
             let mut unfinished = lock(&on_interrupt_removed);
             drop(unfinished.take());
-            eprintln!("error: interrupted");
+            note("error: interrupted");
             std::process::exit(1);
         })
         .with_context(cannot)?;
@@ -116,6 +117,19 @@ impl Write for Output {
             Self::File { writer, .. } => writer.flush(),
         }
     }
+}
+
+/// Prints to standard output as `print!` does, for work whose result is elsewhere: a reader that has gone away takes nothing
+/// from that.
+pub fn say(text: impl Display) {
+    // Only who looks on has lost something.
+    let _ = write!(io::stdout(), "{text}").and_then(|()| io::stdout().flush());
+}
+
+/// A line on standard error, whether or not anybody is there to read it.
+pub fn note(line: impl Display) {
+    // In one piece, so that lines of two threads do not run into each other.
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 fn lock(unfinished: &Mutex<Option<TempPath>>) -> std::sync::MutexGuard<'_, Option<TempPath>> {

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::note;
 use crate::train::view::LINE_EVERY;
 
 /// The bar on the terminal, which log lines go around.
@@ -53,8 +54,14 @@ impl Progress {
         } else if self.said.elapsed() >= LINE_EVERY {
             self.said = Instant::now();
             match share {
-                Some(share) => eprintln!("{}: {:.0} %, {message}", self.what, 100.0 * share),
-                None => eprintln!("{}: {message}", self.what),
+                Some(share) => {
+                    note(format_args!(
+                        "{}: {:.0} %, {message}",
+                        self.what,
+                        100.0 * share
+                    ));
+                }
+                None => note(format_args!("{}: {message}", self.what)),
             }
         }
     }
@@ -62,8 +69,8 @@ impl Progress {
     /// Leaves a line above the bar.
     pub fn note(&self, line: impl Display) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{}: {line}", self.what)),
-            None => eprintln!("{}: {line}", self.what),
+            Some(bar) => bar.suspend(|| note(format_args!("{}: {line}", self.what))),
+            None => note(format_args!("{}: {line}", self.what)),
         }
     }
 
@@ -71,7 +78,7 @@ impl Progress {
     pub fn finish(self, message: impl Display) {
         let what = self.what;
         self.clear();
-        eprintln!("{what}: {message}");
+        note(format_args!("{what}: {message}"));
     }
 
     /// Takes the bar away.

@@ -79,7 +79,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let flag = Arc::clone(&stop);
     super::on_interrupt(move || {
         if flag.swap(true, Ordering::SeqCst) {
-            eprintln!("error: interrupted again");
+            super::note("error: interrupted again");
             std::process::exit(1);
         }
     })?;

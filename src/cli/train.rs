@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 
-use super::Progress;
+use super::{Progress, note, say};
 use crate::bundle;
 use crate::config::usable_cpus;
 use crate::engine::session::Runtime;
@@ -72,7 +72,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let flag = Arc::clone(&interrupted);
     super::on_interrupt(move || {
         if flag.swap(true, Ordering::SeqCst) {
-            eprintln!("error: interrupted again; no model was written");
+            note("error: interrupted again; no model was written");
             std::process::exit(1);
         }
     })?;
@@ -86,15 +86,15 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     };
     let prepared = Prepared::new(recipe, reviews)?;
     drop(dataset);
-    print!("{}", prepared.statistics);
+    say(&prepared.statistics);
     if let Some(read) = prepared.pretrained() {
-        println!(
-            "{}: vectors for {} of {} words ({:.1} %)",
+        say(format_args!(
+            "{}: vectors for {} of {} words ({:.1} %)\n",
             read.file,
             read.found,
             read.words,
             100.0 * read.share
-        );
+        ));
     }
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
@@ -107,10 +107,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Some(checkpoints) => checkpoints.latest(prepared.start())?,
         None => Start::fresh(prepared.start()),
     };
-    println!(
-        "{} parameters, {threads} threads",
+    say(format_args!(
+        "{} parameters, {threads} threads\n",
         start.state.stepper.network.parameters()
-    );
+    ));
     say_start(&start);
     let mut progress = Progress::new("train");
     let mut pace = Pace::start();
@@ -151,25 +151,26 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         ("test", &trained.metrics.test),
     ] {
         if let Some(measured) = measured {
-            println!("{name}\n{}", Table(measured));
+            say(format_args!("{name}\n{}\n", Table(measured)));
         }
     }
     let (draft, proof) = pool.install(|| trained.into_draft(&runtime))?;
-    println!(
-        "proven in ONNX Runtime on {} rows: largest difference {:.1e}",
-        proof.rows, proof.worst
-    );
     let name = draft.recipe.name.clone();
     let written = bundle::write(&args.out, draft)?;
-    println!("wrote {}", written.dir.display());
+    say(format_args!(
+        "proven in ONNX Runtime on {} rows: largest difference {:.1e}\nwrote {}\n",
+        proof.rows,
+        proof.worst,
+        written.dir.display()
+    ));
     if !written.activated {
-        println!(
-            "it does not serve yet: sentiment models activate {name}@{}",
+        say(format_args!(
+            "it does not serve yet: sentiment models activate {name}@{}\n",
             written.version
-        );
+        ));
     }
     match checkpoints {
-        Some(checkpoints) if stopped => println!("{}", how_to_go_on(&checkpoints)),
+        Some(checkpoints) if stopped => say(format_args!("{}\n", how_to_go_on(&checkpoints))),
         Some(checkpoints) => checkpoints.remove()?,
         None => {}
     }
@@ -178,19 +179,19 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
 fn say_start(start: &Start) {
     for (path, reason) in &start.damaged {
-        eprintln!(
+        note(format_args!(
             "warning: checkpoint {} is damaged: {reason}",
             path.display()
-        );
+        ));
     }
     if let Some(from) = &start.from {
         let state = &start.state;
-        println!(
-            "goes on from {}: epoch {}, after step {}",
+        say(format_args!(
+            "goes on from {}: epoch {}, after step {}\n",
             from.display(),
             state.epoch,
             state.step
-        );
+        ));
     }
 }
 

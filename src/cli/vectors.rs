@@ -146,7 +146,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
         Action::DoesntMatch { file, words } => {
             let vectors = load(&file)?;
             for word in words.iter().filter(|word| vectors.vector(word).is_none()) {
-                eprintln!("warning: there is no vector for {word:?}");
+                super::note(format_args!("warning: there is no vector for {word:?}"));
             }
             let word = vectors.doesnt_match(&words)?;
             match args.format {

@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let (stop, stopped) = watch::channel(false);
     super::on_interrupt(move || {
         if stop.send_replace(true) {
-            eprintln!("error: interrupted again");
+            super::note("error: interrupted again");
             std::process::exit(1);
         }
     })?;

@@ -63,6 +63,29 @@ fn reviews_become_a_model_that_answers_as_it_was_trained() {
 }
 
 #[test]
+fn a_reader_that_goes_away_takes_no_model_with_it() {
+    let room = room_with_reviews();
+    write_recipe(&room, "epochs = 6");
+    for version in ["1", "2"] {
+        let mut child = room
+            .command(&["train", "shop.toml", "--data", "shop.tsv"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        match version {
+            "1" => drop(child.stdout.take()),
+            _ => drop(child.stderr.take()),
+        }
+        let output = child.wait_with_output().unwrap();
+        let said = stderr(&output);
+        assert!(output.status.success(), "{version}: {said}");
+        assert!(!said.contains("panicked"), "{said}");
+        Bundle::load(&room.path("models/shop").join(version)).unwrap();
+    }
+}
+
+#[test]
 fn a_seed_gives_the_same_weights_for_any_number_of_threads() {
     let room = room_with_reviews();
     write_recipe(

@@ -166,6 +166,16 @@ fn an_interrupted_sweep_shows_what_it_has_and_says_how_to_go_on() {
 }
 
 #[test]
+fn a_reader_that_goes_away_takes_no_run_with_it() {
+    let room = room();
+    let mut child = start(&room, &GRID);
+    drop((child.stdout.take(), child.stderr.take()));
+    assert!(child.wait().unwrap().success());
+    assert_eq!(runs(&room, "sweep").len(), 4);
+    assert!(room.path("sweep/best.toml").exists());
+}
+
+#[test]
 fn more_draws_add_to_fewer() {
     let room = room();
     let draw = |runs: &str| {
