@@ -14,7 +14,7 @@ use crate::train::dataset::{self, DataArg};
 use crate::train::origin::{Origin, fingerprint};
 use crate::train::run::Reviews;
 use crate::train::sweep::{
-    Axes, Grid, Jobs, News, Outcome, Planned, Record, Run, Settings, Table, apply, in_words,
+    Axes, Grid, Jobs, Kept, News, Outcome, Planned, Record, Run, Settings, Table, apply, in_words,
     loss_in_words, plot, search,
 };
 
@@ -22,7 +22,8 @@ use crate::train::sweep::{
 ///
 /// Nothing is published: the folder gets a line for every run (runs.jsonl), a picture of all of them (runs.svg) and the best
 /// recipe (best.toml), which `sentiment train` takes and then makes the very same weights. Test rows are never scored. Started
-/// again with the same folder, the same command goes on with what is not done, and another grid adds to it.
+/// again with the same folder, the same command goes on where it was, in the middle of its runs too, and another grid adds to
+/// it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The recipe that is varied: a TOML file with data.validation.
@@ -55,6 +56,9 @@ pub struct Args {
     /// Threads; all cores that the process may use unless given.
     #[arg(long)]
     threads: Option<NonZeroUsize>,
+    /// Steps of a run from one checkpoint to the next: stopped or killed, it goes on from the last one.
+    #[arg(long, value_name = "STEPS", default_value = "500")]
+    checkpoint_every: NonZeroUsize,
     /// The folder of this sweep.
     #[arg(long, default_value = "sweep", value_name = "FOLDER")]
     out: PathBuf,
@@ -89,12 +93,17 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let fingerprints = dataset.sources.iter().map(|source| &*source.fingerprint);
     let origin = Origin::new(&recipe, fingerprint(fingerprints));
     let mut record = Record::open(&args.out, &origin)?;
+    let kept = Kept::new(&args.out, args.checkpoint_every);
     let done: Vec<Settings> = record.runs.iter().map(|run| run.settings.clone()).collect();
-    let done: HashSet<String> = plan(&recipe, done)?.iter().map(identity).collect();
+    let done = plan(&recipe, done)?;
+    for run in &done {
+        kept.forget(run)?;
+    }
+    let done: HashSet<String> = done.iter().map(Planned::identity).collect();
     let all = wanted.len();
     let left: Vec<Planned> = wanted
         .into_iter()
-        .filter(|planned| !done.contains(&identity(planned)))
+        .filter(|planned| !done.contains(&planned.identity()))
         .collect();
     let threads = args.threads.map_or_else(usable_cpus, NonZeroUsize::get);
     let jobs = args.jobs.map_or(threads, NonZeroUsize::get);
@@ -125,19 +134,36 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 let count = shares.len();
                 progress.at(Some(share), format_args!("{finished} of {count} runs"));
             }
-            News::Done { run, done } => {
+            News::Resumed {
+                settings,
+                epoch,
+                step,
+                damaged,
+            } => {
+                for (path, reason) in damaged {
+                    let path = path.display();
+                    progress.note(format_args!("{settings}: {path} is damaged: {reason}"));
+                }
+                progress.note(format_args!(
+                    "{settings}: goes on from epoch {epoch}, after step {step}"
+                ));
+            }
+            News::Done { run, done, kept } => {
                 shares[run] = 1.0;
                 finished += 1;
-                progress.note(run_line(&done));
+                let line = run_line(&done);
                 record.add(*done)?;
+                kept.remove()?;
+                progress.note(line);
             }
         }
         Ok(())
     };
     let count = left.len();
-    let searched = search(reviews, left, jobs, &stop, tell);
+    let searched = search(reviews, left, jobs, (&kept, &stop), tell);
     progress.clear();
     searched?;
+    kept.close();
 
     record.put("runs.svg", &plot(&record.runs))?;
     let table = Table::new(&record.runs);
@@ -170,16 +196,11 @@ fn plan(recipe: &Recipe, wanted: Vec<Settings>) -> anyhow::Result<Vec<Planned>> 
     for settings in wanted {
         let recipe = apply(recipe, &settings)?;
         let run = Planned { settings, recipe };
-        if seen.insert(identity(&run)) {
+        if seen.insert(run.identity()) {
             planned.push(run);
         }
     }
     Ok(planned)
-}
-
-/// Runs of equal recipes are one, however their parameters are named.
-fn identity(run: &Planned) -> String {
-    serde_json::to_string(&run.recipe).expect("a recipe is numbers and names")
 }
 
 fn run_line(run: &Run) -> String {

@@ -169,7 +169,12 @@ impl Prepared {
 
     /// What is trained, on what.
     pub fn origin(&self) -> Origin {
-        Origin::new(&self.recipe, self.fingerprint())
+        self.origin_of(&self.recipe)
+    }
+
+    /// The same for another network on the same rows.
+    pub fn origin_of(&self, recipe: &Recipe) -> Origin {
+        Origin::new(recipe, self.fingerprint())
     }
 
     /// What is known of the vectors that the embedding begins with.
@@ -213,34 +218,22 @@ impl Prepared {
         State::new(network, fit)
     }
 
-    /// Trains on the current rayon pool, from a state on, and measures nothing beyond the epochs.
+    /// Trains on the current rayon pool, from a state on, and measures nothing beyond the epochs. Where there are checkpoints,
+    /// one is written whenever it is due and when the observer stops.
     ///
     /// # Errors
-    /// The loss is no number.
+    /// The loss is no number, or a checkpoint cannot be written.
     pub fn fit(
         &self,
         start: State,
         recipe: &FitRecipe,
+        checkpoints: Option<&Checkpoints>,
         observe: &mut dyn FnMut(Event<'_>) -> Control,
-    ) -> Result<Fitted, FitError> {
+    ) -> Result<Fitted, TrainError> {
         let rows = Rows {
             train: &self.train,
             validation: &self.validation.rows,
         };
-        fit(start, rows, recipe, observe)
-    }
-
-    /// Trains on the current rayon pool, from `start` on, then calibrates on validation and scores validation and test.
-    /// Where there are checkpoints, one is written whenever it is due and when the observer stops.
-    ///
-    /// # Errors
-    /// The loss is no number, or a checkpoint cannot be written.
-    pub fn train(
-        self,
-        start: State,
-        checkpoints: Option<&Checkpoints>,
-        observe: &mut dyn FnMut(Event<'_>) -> Control,
-    ) -> Result<Finished, TrainError> {
         let mut unwritten = None;
         let mut observe = |event: Event<'_>| {
             let state = event.state;
@@ -254,10 +247,24 @@ impl Prepared {
             }
             control
         };
-        let fitted = self.fit(start, &self.recipe.fit, &mut observe)?;
-        if let Some(error) = unwritten {
-            return Err(error.into());
+        let fitted = fit(start, rows, recipe, &mut observe)?;
+        match unwritten {
+            Some(error) => Err(error.into()),
+            None => Ok(fitted),
         }
+    }
+
+    /// The same, and then calibrates on validation and scores validation and test.
+    ///
+    /// # Errors
+    /// The loss is no number, or a checkpoint cannot be written.
+    pub fn train(
+        self,
+        start: State,
+        checkpoints: Option<&Checkpoints>,
+        observe: &mut dyn FnMut(Event<'_>) -> Control,
+    ) -> Result<Finished, TrainError> {
+        let fitted = self.fit(start, &self.recipe.fit, checkpoints, observe)?;
         let Some(network) = fitted.network else {
             return Ok(Finished::Stopped(None));
         };

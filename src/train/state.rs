@@ -74,6 +74,12 @@ impl State {
         done >= recipe.epochs || !patient
     }
 
+    /// Wall-clock time of all that is done.
+    pub fn seconds(&self) -> f64 {
+        let epochs = self.history.epochs.iter();
+        epochs.map(|epoch| epoch.seconds).sum::<f64>() + self.sums.seconds
+    }
+
     /// Counts one step in.
     pub fn count(&mut self, outcome: Outcome, rows: usize) {
         self.step += 1;

@@ -2,15 +2,17 @@
 //! had anyway.
 
 use std::fs;
+use std::io::BufReader;
 use std::path::PathBuf;
 use std::process::{Child, Output, Stdio};
 
+use crate::follow::{heard, signalled};
 use crate::program::{Room, signal, stderr};
 use crate::shop::{published, room_with_reviews, write_recipe};
 use serde_json::Value;
 
-const EVERYTHING: &str = "epochs = 24\nbucket = true\nschedule = \"cosine\"\nglobal_clipnorm = 1.0\n\
-                          crop = { share = 0.5, least = 2 }\nearly_stopping = { patience = 15 }";
+const EVERYTHING: &str = "epochs = 200\nbucket = true\nschedule = \"cosine\"\nglobal_clipnorm = 1.0\n\
+                          crop = { share = 0.5, least = 2 }\nearly_stopping = { patience = 200 }";
 
 const TRAIN: [&str; 4] = ["train", "shop.toml", "--data", "shop.tsv"];
 const CHECKPOINT: [&str; 4] = ["--checkpoint", "kept", "--checkpoint-every", "7"];
@@ -42,19 +44,9 @@ fn kept(room: &Room) -> Vec<(usize, PathBuf)> {
     found
 }
 
-/// Sends a signal once there is a checkpoint after at least so many steps; none if the training was over before.
-fn stopped(mut child: Child, room: &Room, steps: usize, name: &str) -> (bool, Output) {
-    let sent = loop {
-        if child.try_wait().unwrap().is_some() {
-            break false;
-        }
-        if kept(room).last().is_some_and(|(at, _)| *at >= steps) {
-            signal(child.id(), name);
-            break true;
-        }
-        std::thread::yield_now();
-    };
-    (sent, child.wait_with_output().unwrap())
+/// Ends a training by a signal after so many of its epochs, or lets it end.
+fn stopped(child: Child, epochs: usize, name: &str) -> (bool, Output) {
+    signalled(child, ("train: epoch ", epochs), name)
 }
 
 /// Everything that training decides: the graph's bytes and the history without its times.
@@ -76,11 +68,11 @@ fn a_training_that_is_killed_again_and_again_ends_as_one_that_is_not() {
     let whole = made(&room, 1);
 
     for (version, threads) in [(2, ["1", "2"]), (3, ["2", "2"])] {
-        let (mut kills, mut goal) = (0, 1);
+        let mut kills = 0;
         loop {
             let threads = ["--threads", threads[kills % 2]];
             let child = start(&room, &[&CHECKPOINT[..], &threads].concat());
-            let (sent, output) = stopped(child, &room, goal, "KILL");
+            let (sent, output) = stopped(child, 2 + 20 * kills, "KILL");
             let printed = String::from_utf8_lossy(&output.stdout);
             assert_eq!(printed.contains("goes on from"), kills > 0, "{printed}");
             if !sent {
@@ -88,7 +80,6 @@ fn a_training_that_is_killed_again_and_again_ends_as_one_that_is_not() {
                 break;
             }
             kills += 1;
-            goal = kept(&room).last().unwrap().0 + 1 + 23 * kills;
         }
         assert!(kills >= 3, "only {kills} kills");
         assert!(made(&room, version) == whole, "after {kills} kills");
@@ -103,7 +94,7 @@ fn an_interrupt_keeps_the_last_step_and_says_how_to_go_on() {
     assert!(train(&room, &[]).status.success());
 
     let child = start(&room, &CHECKPOINT);
-    let (sent, output) = stopped(child, &room, 7, "INT");
+    let (sent, output) = stopped(child, 1, "INT");
     assert!(sent, "it ended before the signal");
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
@@ -138,7 +129,7 @@ fn an_interrupt_keeps_the_last_step_and_says_how_to_go_on() {
 fn stopped_training() -> Room {
     let room = room_with_reviews();
     write_recipe(&room, "epochs = 100000");
-    let (sent, _) = stopped(start(&room, &CHECKPOINT), &room, 20, "KILL");
+    let (sent, _) = stopped(start(&room, &CHECKPOINT), 2, "KILL");
     assert!(sent);
     assert!(kept(&room).len() >= 2);
     room
@@ -172,12 +163,12 @@ fn the_checkpoint_of_another_training_is_refused_by_what_differs() {
 fn a_damaged_checkpoint_costs_steps_and_with_no_good_one_nothing_is_started_over() {
     let room = stopped_training();
     let files = kept(&room);
-    let [.., (_, older), (steps, newer)] = &files[..] else {
+    let [.., (_, older), (_, newer)] = &files[..] else {
         panic!("two are kept")
     };
     let whole = fs::read(newer).unwrap();
     fs::write(newer, &whole[..whole.len() / 2]).unwrap();
-    let (sent, output) = stopped(start(&room, &CHECKPOINT), &room, steps + 1, "KILL");
+    let (sent, output) = stopped(start(&room, &CHECKPOINT), 2, "KILL");
     assert!(sent, "{}", stderr(&output));
     let printed = String::from_utf8_lossy(&output.stdout);
     let older_name = older.file_name().unwrap().to_str().unwrap();
@@ -214,10 +205,8 @@ fn two_trainings_do_not_share_a_folder() {
     let room = room_with_reviews();
     write_recipe(&room, "epochs = 100000");
     let mut first = start(&room, &CHECKPOINT);
-    while kept(&room).is_empty() {
-        assert!(first.try_wait().unwrap().is_none(), "it ended early");
-        std::thread::yield_now();
-    }
+    let mut said = BufReader::new(first.stderr.take().unwrap());
+    assert!(heard(&mut said, "train: epoch ", 1).0, "it ended early");
     let output = train(&room, &CHECKPOINT);
     signal(first.id(), "KILL");
     first.wait().unwrap();

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod checkpoint;
+mod follow;
 mod pretrained;
 #[path = "../program/mod.rs"]
 mod program;

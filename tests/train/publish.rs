@@ -1,10 +1,10 @@
 //! From reviews to a bundle that answers, and nothing left where it fails.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Output, Stdio};
 
-use crate::program::{Room, signal, stderr};
+use crate::follow::signalled;
+use crate::program::{Room, stderr};
 use crate::shop::{published, room_with_reviews, write_recipe};
 use sentiment::bundle::Bundle;
 use sentiment::sentiment::sigmoid;
@@ -162,26 +162,15 @@ fn a_loss_that_is_no_number_stops_with_the_step_and_the_learning_rate() {
 fn interrupted(room: &Room, args: &[&str]) -> Output {
     write_recipe(room, "epochs = 1000000");
     let first = ["train", "shop.toml", "--data", "shop.tsv"];
-    let mut child = room
+    let child = room
         .command(&[&first, args].concat())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("epoch 1/") || !line.contains("val_loss") {
-        line.clear();
-        assert_ne!(lines.read_line(&mut line).unwrap(), 0, "it ended early");
-    }
-    signal(child.id(), "INT");
-    let mut rest = Vec::new();
-    lines.read_to_end(&mut rest).unwrap();
-    Output {
-        status: child.wait().unwrap(),
-        stdout: Vec::new(),
-        stderr: rest,
-    }
+    let (sent, output) = signalled(child, ("epoch 1/1000000: ", 1), "INT");
+    assert!(sent, "it ended early");
+    output
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::process::{Child, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::program::{Room, lines, signal, stderr};
+use crate::follow::signalled;
+use crate::program::{Room, lines, stderr};
 use crate::shop::{published, room_with_reviews, write_recipe};
 
 const SWEEP: [&str; 4] = ["sweep", "shop.toml", "--data", "shop.tsv"];
@@ -117,30 +118,28 @@ fn start(room: &Room, args: &[&str]) -> Child {
         .unwrap()
 }
 
-/// Ends a sweep by a signal once so many of its runs are done, or lets it end.
-fn stopped_after(room: &Room, count: usize, name: &str) -> Output {
-    let args = [&GRID[..], &["--jobs", "1"]].concat();
-    let mut child = start(room, &args);
-    while child.try_wait().unwrap().is_none() {
-        let text = fs::read(room.path("sweep/runs.jsonl")).unwrap_or_default();
-        if text.iter().filter(|byte| **byte == b'\n').count() >= count {
-            signal(child.id(), name);
-            break;
-        }
-        std::thread::yield_now();
-    }
-    child.wait_with_output().unwrap()
+/// A sweep of runs that take a while, one after the other.
+fn long_room() -> Room {
+    let room = room();
+    write_recipe(&room, "epochs = 200");
+    room
+}
+
+/// Ends a sweep by a signal once it has said this.
+fn stopped_after(room: &Room, words: &str, name: &str) -> Output {
+    let every = ["--jobs", "1", "--checkpoint-every", "7"];
+    let child = start(room, &[&GRID[..], &every].concat());
+    let (sent, output) = signalled(child, (words, 1), name);
+    assert!(sent, "it ended early: {}", stderr(&output));
+    output
 }
 
 #[test]
 fn a_killed_sweep_goes_on_with_what_is_left() {
-    let room = room();
-    stopped_after(&room, 1, "KILL");
+    let room = long_room();
+    stopped_after(&room, "val_accuracy", "KILL");
     let kept = runs(&room, "sweep").len();
-    assert!(
-        (1..4).contains(&kept),
-        "killed too late: {kept} runs were done"
-    );
+    assert!((1..4).contains(&kept), "{kept} runs were done");
     // What a crash in the middle of a line leaves.
     let path = room.path("sweep/runs.jsonl");
     let mut file = fs::File::options().append(true).open(path).unwrap();
@@ -157,9 +156,26 @@ fn a_killed_sweep_goes_on_with_what_is_left() {
 }
 
 #[test]
+fn a_run_that_is_stopped_and_killed_half_way_ends_as_one_that_is_not() {
+    let room = long_room();
+    stopped_after(&room, "val_accuracy", "INT");
+    let kept = runs(&room, "sweep").len();
+    assert!((1..4).contains(&kept), "{kept} runs were done");
+    let output = stopped_after(&room, "goes on from epoch", "KILL");
+    assert!(stderr(&output).contains(", after step "));
+    let output = sweep(&room, &GRID);
+    done(&output);
+    let said = stderr(&output);
+    assert!(said.contains("goes on from epoch"), "{said}");
+    assert!(!room.path("sweep/checkpoints").exists());
+    done(&sweep(&room, &[&GRID[..], &["--out", "whole"]].concat()));
+    assert_eq!(runs(&room, "sweep"), runs(&room, "whole"));
+}
+
+#[test]
 fn an_interrupted_sweep_shows_what_it_has_and_says_how_to_go_on() {
-    let room = room();
-    let output = stopped_after(&room, 1, "INT");
+    let room = long_room();
+    let output = stopped_after(&room, "val_accuracy", "INT");
     refused(&output, "the same command goes on with the others");
     let table = String::from_utf8(output.stdout).unwrap();
     assert!(table.contains("wrote sweep/best.toml"), "{table}");

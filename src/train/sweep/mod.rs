@@ -1,9 +1,11 @@
 //! Many small networks on the same reviews, side by side, to find the best recipe by its validation loss.
 //!
 //! A run gives the figures that `sentiment train` gives for its recipe, bit for bit, whatever runs beside it. Test rows are
-//! never scored: they are for the one model that is chosen.
+//! never scored: they are for the one model that is chosen. What a run has done is kept in checkpoints, from which it goes on
+//! after it was stopped or killed.
 
 mod grid;
+mod kept;
 mod parameter;
 mod plot;
 mod record;
@@ -11,20 +13,22 @@ mod table;
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
 
 pub use grid::{Axes, Grid, GridError, Settings};
+pub use kept::Kept;
 pub use parameter::{SettingError, apply, in_words};
 pub use plot::plot;
 pub use record::{Outcome, Record, RecordError, Run};
 pub use table::{Table, loss_in_words};
 
+use super::checkpoint::{CheckpointError, Checkpoints};
 use super::fit::{Control, Event, Happened};
 use super::report::History;
-use super::run::{Prepared, Reviews};
+use super::run::{Prepared, Reviews, TrainError};
 use crate::recipe::Recipe;
 
 /// Why a search ended early.
@@ -38,6 +42,9 @@ pub enum SweepError {
         /// Why.
         reason: String,
     },
+    /// What was kept of a run, or is to be.
+    #[error(transparent)]
+    Kept(#[from] CheckpointError),
     /// There are no threads.
     #[error("a run cannot be started: {0}")]
     Threads(#[from] rayon::ThreadPoolBuildError),
@@ -61,8 +68,26 @@ pub struct Planned {
     pub recipe: Recipe,
 }
 
+impl Planned {
+    /// Runs of equal recipes are one, however their parameters are named.
+    pub fn identity(&self) -> String {
+        serde_json::to_string(&self.recipe).expect("a recipe is numbers and names")
+    }
+}
+
 /// What is told of the runs.
 pub enum News {
+    /// A run goes on where it was stopped.
+    Resumed {
+        /// Its parameters, in words.
+        settings: String,
+        /// The epoch in progress, from 1.
+        epoch: usize,
+        /// Steps of it that are done.
+        step: usize,
+        /// Newer checkpoints that could not be read, and why.
+        damaged: Vec<(PathBuf, String)>,
+    },
     /// How far a run is.
     Share {
         /// Its place among those planned.
@@ -76,6 +101,8 @@ pub enum News {
         run: usize,
         /// What became of it.
         done: Box<Run>,
+        /// To be removed when that is on record.
+        kept: Checkpoints,
     },
 }
 
@@ -90,15 +117,15 @@ struct Waiting {
 }
 
 /// Does all runs, in order, as many at a time as there are jobs; what is told of them is said on this thread. Once `stop`
-/// is set the runs in progress are forgotten, and no other begins.
+/// is set the runs in progress are kept as they are, and no other begins.
 ///
 /// # Errors
-/// Texts cannot be encoded, or what `tell` says.
+/// Texts cannot be encoded, a checkpoint cannot be used, or what `tell` says.
 pub fn search<E: From<SweepError>>(
     reviews: Reviews<'_>,
     planned: Vec<Planned>,
     jobs: Jobs,
-    stop: &AtomicBool,
+    (kept, stop): (&Kept, &AtomicBool),
     mut tell: impl FnMut(News) -> Result<(), E>,
 ) -> Result<(), E> {
     let queue = Mutex::new(waiting(planned));
@@ -116,16 +143,10 @@ pub fn search<E: From<SweepError>>(
             && let Some(waiting) = next()
         {
             // The receiver is gone when the search has ended early.
-            let share = |share| {
-                let run = waiting.run;
-                let _ = news.send(Ok(News::Share { run, share }));
+            let tell = |told| {
+                let _ = news.send(Ok(told));
             };
-            let run = waiting.run;
-            let done = pool.install(|| waiting.run(reviews, stop, &share))?;
-            if let Some(done) = done {
-                let done = Box::new(done);
-                let _ = news.send(Ok(News::Done { run, done }));
-            }
+            pool.install(|| waiting.run(reviews, kept, stop, &tell))?;
         }
         Ok(())
     };
@@ -178,14 +199,15 @@ fn reads_alike(a: &Recipe, b: &Recipe) -> bool {
 }
 
 impl Waiting {
-    /// Nothing if it was stopped.
+    /// Tells that it is done, unless it was stopped.
     fn run(
         &self,
         reviews: Reviews<'_>,
+        kept: &Kept,
         stop: &AtomicBool,
-        tell: &dyn Fn(f64),
-    ) -> Result<Option<Run>, SweepError> {
-        let Planned { settings, recipe } = &self.planned;
+        tell: &(dyn Fn(News) + Sync),
+    ) -> Result<(), SweepError> {
+        let (run, Planned { settings, recipe }) = (self.run, &self.planned);
         let prepared = self.texts.0.get_or_init(|| {
             Prepared::new(recipe.clone(), reviews).map_err(|error| error.to_string())
         });
@@ -196,11 +218,29 @@ impl Waiting {
         let prepared = prepared
             .as_ref()
             .map_err(|reason| refused(reason.clone()))?;
-        let start = Instant::now();
-        let mut history = History::default();
+        let fresh = prepared
+            .start_of(recipe)
+            .map_err(|error| refused(error.to_string()))?;
+        let parameters = fresh.stepper.network.parameters();
+        let checkpoints = kept.open(&self.planned, prepared.origin_of(recipe))?;
+        let start = checkpoints.latest(fresh)?;
+        if start.from.is_some() {
+            tell(News::Resumed {
+                settings: in_words(settings),
+                epoch: start.state.epoch,
+                step: start.state.step,
+                damaged: start.damaged,
+            });
+        }
+        let mut history = start.state.history.clone();
+        let mut seconds = start.state.seconds();
         let mut observe = |event: Event<'_>| {
+            seconds = event.state.seconds();
             match event.happened {
-                Happened::Step(at) => tell(at.share()),
+                Happened::Step(at) => tell(News::Share {
+                    run,
+                    share: at.share(),
+                }),
                 Happened::Epoch(ended) => history.epochs.push(ended.epoch.clone()),
             }
             match stop.load(Ordering::SeqCst) {
@@ -208,24 +248,28 @@ impl Waiting {
                 false => Control::Continue,
             }
         };
-        let start_state = prepared
-            .start_of(recipe)
-            .map_err(|error| refused(error.to_string()))?;
-        let parameters = start_state.stepper.network.parameters();
-        let result = match prepared.fit(start_state, &recipe.fit, &mut observe) {
-            Ok(fitted) if fitted.stopped => return Ok(None),
+        let fitted = prepared.fit(start.state, &recipe.fit, Some(&checkpoints), &mut observe);
+        let result = match fitted {
+            Ok(fitted) if fitted.stopped => return Ok(()),
             Ok(fitted) => outcome(&fitted.history, fitted.best_epoch),
+            Err(TrainError::Checkpoint(error)) => return Err(error.into()),
             Err(error) => Outcome::Diverged {
                 reason: error.to_string(),
             },
         };
-        Ok(Some(Run {
+        let done = Box::new(Run {
             settings: settings.clone(),
             parameters,
-            seconds: start.elapsed().as_secs_f64(),
+            seconds,
             result,
             history,
-        }))
+        });
+        tell(News::Done {
+            run,
+            done,
+            kept: checkpoints,
+        });
+        Ok(())
     }
 }
 
