@@ -198,7 +198,8 @@ pub struct FitRecipe {
     pub global_clipnorm: Option<f64>,
     /// Each gradient value is cut to this range.
     pub clipvalue: Option<f64>,
-    /// Draw batches from rows of like length, shuffled within; for masked networks, where it saves steps.
+    /// Draw batches from rows of like length, shuffled within, where that saves steps: in masked networks, and in those that
+    /// read rows forward with pads in front, which are behind the length.
     pub bucket: bool,
     /// Show only a part of some training rows; for masked networks.
     pub crop: Option<Crop>,
@@ -314,7 +315,7 @@ impl Recipe {
             message: e.to_string(),
         })?;
         recipe.check()?;
-        recipe.check_size_without_data()?;
+        recipe.check_training()?;
         Ok(recipe)
     }
 

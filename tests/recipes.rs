@@ -158,6 +158,23 @@ fn what_no_machine_could_hold_is_refused_by_its_name() {
 }
 
 #[test]
+fn buckets_of_rows_that_are_padded_behind_are_refused() {
+    let bucket = SMALL.replace("batch_size = 16", "bucket = true");
+    Recipe::parse(&bucket, "small").unwrap();
+    let behind = bucket.replace("maxlen = 12", "maxlen = 12\npadding = \"post\"");
+    let said = Recipe::parse(&behind, "small").unwrap_err().to_string();
+    assert!(
+        said.contains("fit.bucket needs rows of uneven length"),
+        "{said}"
+    );
+    let masked = behind.replace(
+        "kind = \"embedding\"",
+        "kind = \"embedding\"\nmask_zero = true",
+    );
+    Recipe::parse(&masked, "small").unwrap();
+}
+
+#[test]
 fn a_vocabulary_can_make_a_network_too_large() {
     let recipe = Recipe::parse(SMALL, "small").unwrap();
     recipe.check_size(1_000_000).unwrap();

@@ -214,9 +214,7 @@ fn parse(body: &[u8], recipes: &std::path::Path, allow: &[DataPrefix]) -> Result
         Value::Object(_) => {
             let recipe: Recipe = serde_path_to_error::deserialize(&asked.recipe)
                 .map_err(|error| invalid(format!("recipe.{error}")))?;
-            let checked = recipe
-                .check()
-                .and_then(|()| recipe.check_size_without_data());
+            let checked = recipe.check().and_then(|()| recipe.check_training());
             checked.map_err(|error| invalid(error.to_string()))?;
             recipe
         }

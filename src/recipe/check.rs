@@ -4,10 +4,6 @@ use std::collections::BTreeMap;
 
 use super::{Activation, Embedding, LayerRecipe, Recipe, RecipeError, Recurrent, valid_name};
 
-/// What a weight's mean of squares still counts beside in single precision: with less, one that is hardly ever moved would be
-/// moved by its gradient's mean over nothing.
-const LEAST_EPSILON: f64 = 1e-12;
-
 impl Recipe {
     /// Checks what the types do not.
     ///
@@ -190,12 +186,7 @@ impl Recipe {
             }
         };
         positive("learning_rate", fit.learning_rate)?;
-        if fit.learning_rate > f64::from(f32::MAX) {
-            return Err("fit.learning_rate is beyond single precision".into());
-        }
-        if !(fit.epsilon.is_finite() && fit.epsilon >= LEAST_EPSILON) {
-            return Err(format!("fit.epsilon must be at least {LEAST_EPSILON:e}"));
-        }
+        positive("epsilon", fit.epsilon)?;
         for (name, beta) in [("beta_1", fit.beta_1), ("beta_2", fit.beta_2)] {
             if !(0.0..1.0).contains(&beta) {
                 return Err(format!("fit.{name} must be at least 0 and under 1"));

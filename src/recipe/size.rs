@@ -1,7 +1,9 @@
-//! How large a training is that a recipe asks for. What no machine of ours could hold is refused by name: a request for
-//! more memory than there is would end the whole process, and all that it serves beside.
+//! What a training needs of a recipe beyond what a model needs that is there: above all that it is not too large. What no
+//! machine of ours could hold is refused by name: a request for more memory than there is would end the whole process, and all
+//! that it serves beside.
 
 use super::{LayerRecipe, Recipe, RecipeError};
+use crate::text::Side;
 
 /// Weights of a network: 1 GiB, which the optimiser and its gradients hold five times.
 const WEIGHTS: u128 = 1 << 28;
@@ -17,6 +19,10 @@ const WORDS: usize = 10_000_000;
 const BATCH: usize = 65_536;
 /// Passes over all rows: with the steps of each, and the optimiser's count of them all, far from where numbers end.
 const EPOCHS: usize = 1_000_000;
+
+/// What a weight's mean of squares still counts beside in single precision: with less, one that is hardly ever moved would be
+/// moved by its gradient's mean over nothing.
+const LEAST_EPSILON: f64 = 1e-12;
 
 /// What a network takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,17 +45,37 @@ impl Recipe {
             })
     }
 
-    /// The same before there is a vocabulary.
+    /// Checks what can be known of a training before there is a vocabulary.
     ///
     /// # Errors
-    /// The first thing that is too large, naming the field.
-    pub fn check_size_without_data(&self) -> Result<(), RecipeError> {
+    /// The first thing found that cannot work or is too large, naming the field.
+    pub fn check_training(&self) -> Result<(), RecipeError> {
+        self.check_steps().map_err(|reason| RecipeError::Invalid {
+            name: self.name.clone(),
+            reason,
+        })?;
         self.check_size(self.tokenizer.num_words.unwrap_or(2))
     }
 
     /// The network's weights over an embedding of so many rows.
     pub fn weights(&self, rows: usize) -> u128 {
         self.size(rows).weights
+    }
+
+    fn check_steps(&self) -> Result<(), String> {
+        let fit = &self.fit;
+        if fit.learning_rate > f64::from(f32::MAX) {
+            return Err("fit.learning_rate is beyond single precision".into());
+        }
+        if fit.epsilon < LEAST_EPSILON {
+            return Err(format!("fit.epsilon must be at least {LEAST_EPSILON:e}"));
+        }
+        if fit.bucket && !self.masked() && self.padding.padding == Side::Post {
+            return Err(
+                "fit.bucket needs rows of uneven length: mask_zero on the embedding, or padding = \"pre\"".into(),
+            );
+        }
+        Ok(())
     }
 
     fn check_numbers(&self, rows: usize) -> Result<(), String> {

@@ -26,6 +26,13 @@ pub struct Row {
     pub weight: f64,
 }
 
+impl Row {
+    /// Pads in front of it; a row of a masked network has none.
+    fn pads(&self) -> usize {
+        self.ids.iter().take_while(|id| **id == 0).count()
+    }
+}
+
 /// What is learned from and what is only looked at.
 #[derive(Clone, Copy)]
 pub struct Rows<'a> {
@@ -149,6 +156,7 @@ pub fn fit(
         return Err(FitError::NoRows);
     }
     let lengths: Vec<usize> = train.iter().map(|row| row.ids.len()).collect();
+    let pads: Vec<usize> = train.iter().map(Row::pads).collect();
     let drawing = Drawing {
         batch_size: recipe.batch_size,
         bucket: recipe.bucket,
@@ -158,7 +166,9 @@ pub fn fit(
         let (start, spent) = (Instant::now(), state.sums.seconds);
         let epoch = state.epoch;
         let parts = crops(recipe.crop.as_ref(), epoch, recipe.seed, &lengths);
-        let shown: Vec<usize> = parts.iter().map(ExactSizeIterator::len).collect();
+        // Pads in front are read once for all rows of a batch.
+        let shown = parts.iter().zip(&pads);
+        let shown: Vec<usize> = shown.map(|(part, pads)| part.len() - pads).collect();
         let batches = drawing.epoch(epoch, &shown);
         let steps = batches.len();
         let mut targets = Vec::with_capacity(recipe.batch_size.min(train.len()));
@@ -201,6 +211,20 @@ pub fn fit(
         }
         let held_out =
             (!validation.is_empty()).then(|| evaluate(&state.stepper.network, validation));
+        let learning_rate = rate(recipe, epoch * steps - 1, recipe.epochs * steps);
+        // A step's own loss is that of the weights before it.
+        let seen = held_out.unwrap_or_else(|| {
+            let last = batches[steps - 1].iter().map(|&row| &train[row]);
+            evaluate(&state.stepper.network, last)
+        });
+        if !seen.0.is_finite() {
+            return Err(FitError::Diverged {
+                loss: seen.0,
+                step: steps,
+                epoch,
+                learning_rate,
+            });
+        }
         let (loss, accuracy) = state.sums.means();
         let finished = Epoch {
             epoch,
@@ -208,7 +232,7 @@ pub fn fit(
             accuracy,
             val_loss: held_out.map(|(loss, _)| loss),
             val_accuracy: held_out.map(|(_, accuracy)| accuracy),
-            learning_rate: rate(recipe, epoch * steps - 1, recipe.epochs * steps),
+            learning_rate,
             seconds: spent + start.elapsed().as_secs_f64(),
         };
         let best = state.close_epoch(finished.clone(), recipe);
@@ -270,8 +294,10 @@ fn rate(recipe: &FitRecipe, at: usize, steps: usize) -> f64 {
     }
 }
 
-/// Mean loss and accuracy over `rows`, unweighted.
-fn evaluate(network: &Network<f32>, rows: &[Row]) -> (f64, f64) {
+/// Mean loss and accuracy over `rows`, unweighted. The loss is that of the logits; [`super::report`] cuts scores off as Keras
+/// does, and has less for a row that is wrong beyond a logit of 16.
+fn evaluate<'a>(network: &Network<f32>, rows: impl IntoIterator<Item = &'a Row>) -> (f64, f64) {
+    let rows: Vec<&Row> = rows.into_iter().collect();
     let ids: Vec<&[i64]> = rows.iter().map(|row| row.ids.as_slice()).collect();
     let (mut loss, mut correct) = (0.0, 0);
     for (row, logit) in rows.iter().zip(network.logits(&ids)) {
@@ -280,4 +306,142 @@ fn evaluate(network: &Network<f32>, rows: &[Row]) -> (f64, f64) {
         correct += usize::from((logit > 0.0) == (row.label == Label::Positive));
     }
     (loss / rows.len() as f64, correct as f64 / rows.len() as f64)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::recipe::{Activation, EarlyStopping, Embedding, LayerRecipe, Recurrent};
+
+    const MAXLEN: usize = 12;
+
+    /// Rows of an unmasked network, padded in front.
+    fn padded(count: usize) -> Vec<Row> {
+        let row = |at: usize| {
+            let pads = (at * 7) % MAXLEN;
+            let ids = (0..MAXLEN).map(|step| i64::from(step >= pads) * (1 + (at % 8) as i64));
+            Row {
+                ids: ids.collect(),
+                label: if at.is_multiple_of(2) {
+                    Label::Positive
+                } else {
+                    Label::Negative
+                },
+                weight: 1.0,
+            }
+        };
+        (0..count).map(row).collect()
+    }
+
+    fn state_of(layers: &[LayerRecipe], recipe: &FitRecipe) -> State {
+        let mut stack = vec![LayerRecipe::Embedding(Embedding::new(3, false))];
+        stack.extend_from_slice(layers);
+        stack.push(LayerRecipe::Dense {
+            units: 1,
+            activation: Activation::Sigmoid,
+        });
+        State::new(Network::build(&stack, 9, MAXLEN, 1), recipe)
+    }
+
+    fn state(recipe: &FitRecipe) -> State {
+        state_of(&[LayerRecipe::Lstm(Recurrent::new(4, false))], recipe)
+    }
+
+    fn without_end(_: Event<'_>) -> Control {
+        Control::Continue
+    }
+
+    #[test]
+    fn buckets_gather_padded_rows_by_what_is_behind_their_pads() {
+        let rows = padded(256);
+        let positions = |bucket| {
+            let recipe = FitRecipe {
+                bucket,
+                epochs: 1,
+                ..FitRecipe::default()
+            };
+            let all = Rows {
+                train: &rows,
+                validation: &[],
+            };
+            // What is computed: the pads that the rows of a shard share, and each row's own steps.
+            let mut positions = 0;
+            let mut observe = |event: Event<'_>| {
+                if matches!(event.happened, Happened::Step(_)) {
+                    positions += event.state.stepper.positions();
+                }
+                Control::Continue
+            };
+            fit(state(&recipe), all, &recipe, &mut observe).unwrap();
+            positions
+        };
+        let (apart, together) = (positions(false), positions(true));
+        assert!(
+            together < apart,
+            "{together} positions, {apart} without buckets"
+        );
+    }
+
+    #[test]
+    fn a_training_that_goes_wrong_in_its_last_step_has_diverged() {
+        let rows = padded(8);
+        let recipe = FitRecipe {
+            learning_rate: 1e38,
+            ..FitRecipe::default()
+        };
+        let (train, validation) = rows.split_at(6);
+        for validation in [&[][..], validation] {
+            let all = Rows { train, validation };
+            // Products of products: what a step of that size leaves is beyond single precision.
+            let layers = [
+                LayerRecipe::GlobalAveragePooling {},
+                LayerRecipe::Dense {
+                    units: 4,
+                    activation: Activation::Linear,
+                },
+            ];
+            let start = state_of(&layers, &recipe);
+            let ended = fit(start, all, &recipe, &mut without_end);
+            assert!(
+                matches!(
+                    ended,
+                    Err(FitError::Diverged {
+                        step: 1,
+                        epoch: 1,
+                        ..
+                    })
+                ),
+                "{} validation rows",
+                validation.len()
+            );
+        }
+    }
+
+    #[test]
+    fn a_figure_that_is_no_number_is_never_the_best() {
+        let recipe = FitRecipe {
+            epochs: 3,
+            early_stopping: Some(EarlyStopping {
+                patience: 3,
+                ..EarlyStopping::default()
+            }),
+            ..FitRecipe::default()
+        };
+        let mut state = state(&recipe);
+        let mut close = |val_loss| {
+            let epoch = Epoch {
+                epoch: state.epoch,
+                loss: 0.5,
+                accuracy: 0.5,
+                val_loss: Some(val_loss),
+                val_accuracy: Some(0.5),
+                learning_rate: 1e-3,
+                seconds: 0.0,
+            };
+            state.close_epoch(epoch, &recipe)
+        };
+        let best = [f64::NAN, 0.7, f64::NAN, 0.6].map(&mut close);
+        assert_eq!(best, [false, true, false, true]);
+    }
 }

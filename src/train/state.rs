@@ -68,7 +68,7 @@ impl State {
     pub fn ended(&self, recipe: &FitRecipe) -> bool {
         let done = self.epoch - 1;
         let patient = recipe.early_stopping.as_ref().is_none_or(|stopping| {
-            let best = self.best.as_ref().map_or(done, |best| best.epoch);
+            let best = self.best.as_ref().map_or(0, |best| best.epoch);
             done - best < stopping.patience.max(1)
         });
         done >= recipe.epochs || !patient
@@ -92,10 +92,9 @@ impl State {
     pub fn close_epoch(&mut self, epoch: Epoch, recipe: &FitRecipe) -> bool {
         let figure = figure(&epoch, recipe);
         let min_delta = recipe.early_stopping.as_ref().map_or(0.0, |e| e.min_delta);
-        let improved = self
-            .best
-            .as_ref()
-            .is_none_or(|best| figure < best.figure - min_delta);
+        // Nothing is better than no number, and no number than nothing.
+        let least = self.best.as_ref().map_or(f64::INFINITY, |best| best.figure);
+        let improved = figure < least - min_delta;
         if improved {
             self.best = Some(Best {
                 figure,

@@ -145,6 +145,13 @@ impl<R: Real> Stepper<R> {
         }
     }
 
+    /// What the layers over time computed in the last step.
+    #[cfg(test)]
+    pub fn positions(&self) -> usize {
+        let shards = self.shards.iter();
+        shards.map(|shard| shard.workspace.layout.positions()).sum()
+    }
+
     /// The last batch's gradients, weight by weight as the network's layers have them; of a frozen one they are zero.
     pub fn last_gradients(&self) -> Vec<ArrayD<R>> {
         let gradients = all_gradients(

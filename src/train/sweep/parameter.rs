@@ -88,10 +88,7 @@ pub fn apply(recipe: &Recipe, settings: &Settings) -> Result<Recipe, SettingErro
             settings: in_words(settings),
             reason: error.to_string(),
         })?;
-    match recipe
-        .check()
-        .and_then(|()| recipe.check_size_without_data())
-    {
+    match recipe.check().and_then(|()| recipe.check_training()) {
         Ok(()) => Ok(recipe),
         Err(source) => Err(SettingError::Recipe {
             settings: in_words(settings),
