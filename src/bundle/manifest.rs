@@ -102,6 +102,9 @@ pub struct TrainingRecord {
     pub validation_rows: u64,
     /// Rows scored once, at the end.
     pub test_rows: u64,
+    /// Rows left out of the three because no token of theirs is known, which a network that skips pads cannot read.
+    #[serde(default, skip_serializing_if = "UnreadRecord::is_empty")]
+    pub unread: UnreadRecord,
     /// Epochs run.
     pub epochs: u32,
     /// The epoch whose weights these are, from 1.
@@ -114,6 +117,25 @@ pub struct TrainingRecord {
     /// The file that the model was imported from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<ImportRecord>,
+}
+
+/// Rows that a network has nothing to read of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnreadRecord {
+    /// Of those to learn from.
+    pub train: u64,
+    /// Of those that choose.
+    pub validation: u64,
+    /// Of those that are scored once.
+    pub test: u64,
+}
+
+impl UnreadRecord {
+    /// Whether every row is read.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Word vectors that an embedding began with.

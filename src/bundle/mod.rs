@@ -19,7 +19,7 @@ pub use error::BundleError;
 pub use load::Bundle;
 pub use manifest::{
     Confusion, ImportRecord, LayerSummary, Manifest, Measured, Metrics, PretrainedRecord,
-    SourceRecord, SplitMetrics, TrainingRecord,
+    SourceRecord, SplitMetrics, TrainingRecord, UnreadRecord,
 };
 pub use parcel::Parcel;
 pub use trim::Trim;

@@ -14,7 +14,9 @@ use super::pretrained::{Pretrained, PretrainedError};
 use super::report::{Answer, History, fit_temperature, measure_split};
 use super::state::State;
 use super::summary::summary;
-use crate::bundle::{Draft, Metrics, PretrainedRecord, SourceRecord, TrainingRecord};
+use crate::bundle::{
+    Draft, Metrics, PretrainedRecord, SourceRecord, TrainingRecord, UnreadRecord,
+};
 use crate::engine::session::Runtime;
 use crate::recipe::{FitRecipe, Recipe, RecipeError};
 use crate::sentiment::{Calibration, Label};
@@ -71,6 +73,7 @@ pub struct Prepared {
     pretrained: Option<Pretrained>,
     sources: Vec<SourceRecord>,
     train: Vec<Row>,
+    unread: UnreadRecord,
     validation: Encodings,
     test: Encodings,
     /// Rows, labels and lengths, for people.
@@ -82,6 +85,8 @@ pub struct Prepared {
 struct Encodings {
     rows: Vec<Row>,
     sources: Vec<usize>,
+    /// Rows of the data set that are not among these, as there is nothing to read in them.
+    unread: Vec<usize>,
 }
 
 /// A trained network with all that was found out about it.
@@ -135,15 +140,17 @@ impl Prepared {
                     let label = example.label;
                     encodings.rows.push(Row { ids, label, weight });
                     encodings.sources.push(example.source);
+                } else {
+                    encodings.unread.push(row);
                 }
             }
             encodings
         };
-        let train = encode(&splits.train).rows;
+        let train = encode(&splits.train);
         let validation = encode(&splits.validation);
         let test = encode(&splits.test);
         for (name, rows, wanted) in [
-            ("training", &train, true),
+            ("training", &train.rows, true),
             (
                 "validation",
                 &validation.rows,
@@ -155,13 +162,22 @@ impl Prepared {
                 return Err(TrainError::NoTokens(name));
             }
         }
+        let unread = [&train, &validation, &test].map(|rows| rows.unread.len() as u64);
         Ok(Self {
-            statistics: describe(dataset, splits, &lengths),
+            statistics: Statistics {
+                unread,
+                ..describe(dataset, splits, &lengths)
+            },
+            unread: UnreadRecord {
+                train: unread[0],
+                validation: unread[1],
+                test: unread[2],
+            },
             pretrained: Pretrained::read(&recipe, folder, &encoder)?,
             sources: records(dataset),
             recipe,
             encoder,
-            train,
+            train: train.rows,
             validation,
             test,
         })
@@ -184,6 +200,11 @@ impl Prepared {
 
     fn fingerprint(&self) -> String {
         data_fingerprint(&self.sources, self.pretrained())
+    }
+
+    /// The validation rows that are left out, by their place in the data set.
+    pub fn unread_validation(&self) -> &[usize] {
+        &self.validation.unread
     }
 
     /// The state before the first step.
@@ -321,6 +342,7 @@ impl Trained {
             pretrained,
             sources,
             train,
+            unread,
             validation,
             test,
             ..
@@ -343,6 +365,7 @@ impl Trained {
             train_rows: train.len() as u64,
             validation_rows: validation.rows.len() as u64,
             test_rows: test.rows.len() as u64,
+            unread,
             epochs: self.history.epochs.len() as u32,
             best_epoch: self.best_epoch as u32,
             seconds: self.history.epochs.iter().map(|e| e.seconds).sum(),

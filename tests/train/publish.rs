@@ -158,6 +158,34 @@ fn a_loss_that_is_no_number_stops_with_the_step_and_the_learning_rate() {
     assert!(published(&room).is_empty());
 }
 
+#[test]
+fn rows_without_a_known_word_are_counted() {
+    let room = room_with_reviews();
+    write_recipe(&room, "epochs = 2");
+    let recipe = fs::read_to_string(room.path("shop.toml")).unwrap();
+    let few = recipe.replace("num_words = 40\noov = \"<OOV>\"", "num_words = 4");
+    assert_ne!(few, recipe);
+    room.write("shop.toml", few);
+    let output = train(&room, &[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let manifest = Bundle::load(&room.path("models/shop/1")).unwrap().manifest;
+    let training = manifest.training;
+    let unread = training.unread;
+    assert!(unread.train > 0);
+    let said = format!(
+        "left out, as no token of theirs is known: {}, {} and {} of these",
+        unread.train, unread.validation, unread.test
+    );
+    assert!(printed.contains(&said), "{said:?} in {printed}");
+    let all = [
+        training.train_rows + unread.train,
+        training.validation_rows + unread.validation,
+        training.test_rows + unread.test,
+    ];
+    assert_eq!(all, [230, 58, 72]);
+}
+
 /// Starts a training without end, interrupts it after its first epoch, and returns what it says.
 fn interrupted(room: &Room, args: &[&str]) -> Output {
     write_recipe(room, "epochs = 1000000");

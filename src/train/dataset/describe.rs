@@ -12,6 +12,8 @@ pub struct Statistics {
     pub sources: Vec<SourceStatistics>,
     /// Rows learned from, that choose the epoch, and that are scored once.
     pub splits: [u64; 3],
+    /// Those of them that are left out, because no token of theirs is known.
+    pub unread: [u64; 3],
 }
 
 /// What is in one source.
@@ -68,6 +70,7 @@ pub fn describe(dataset: &Dataset, splits: &Splits, lengths: &[usize]) -> Statis
     Statistics {
         sources: sources.collect(),
         splits: [&splits.train, &splits.validation, &splits.test].map(|rows| rows.len() as u64),
+        unread: [0; 3],
     }
 }
 
@@ -97,6 +100,13 @@ impl fmt::Display for Statistics {
         writeln!(
             f,
             "training {train}, validation {validation}, test {test} reviews"
-        )
+        )?;
+        match self.unread {
+            [0, 0, 0] => Ok(()),
+            [train, validation, test] => writeln!(
+                f,
+                "left out, as no token of theirs is known: {train}, {validation} and {test} of these"
+            ),
+        }
     }
 }

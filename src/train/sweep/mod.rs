@@ -262,6 +262,7 @@ impl Waiting {
             parameters,
             seconds,
             result,
+            unread: prepared.unread_validation().to_vec(),
             history,
         });
         tell(News::Done {

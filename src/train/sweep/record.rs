@@ -65,6 +65,9 @@ pub struct Run {
     pub seconds: f64,
     /// How it ended.
     pub result: Outcome,
+    /// Validation rows that it could not read, by their place among all rows: its loss is of the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<usize>,
     /// Every finished epoch.
     pub history: History,
 }
