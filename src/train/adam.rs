@@ -1,9 +1,13 @@
 //! Adam (Kingma and Ba 2015) as Keras computes it, with Keras's three kinds of gradient clipping.
+//!
+//! Exactly: every weight moves at every step, rows of the embedding that no text of the batch has included, as their moments
+//! go on. What is sparse is the embedding's gradient. The same bits come out on every instruction set.
 
 use ndarray::ArrayD;
 use rayon::prelude::*;
 
 use super::real::Real;
+use super::vector::{Kernel, Vector};
 use crate::recipe::FitRecipe;
 
 /// The optimiser's state: both moments of every weight and the number of steps taken.
@@ -120,7 +124,15 @@ impl<R: Real> Adam<R> {
                 .zip(first.par_chunks_mut(CHUNK))
                 .zip(second.par_chunks_mut(CHUNK))
                 .zip(gradient.par_chunks(CHUNK))
-                .for_each(|(((w, m), v), g)| rule.update(w, m, v, g));
+                .for_each(|(((weights, first), second), gradients)| {
+                    R::vectorised(Update {
+                        rule,
+                        weights,
+                        first,
+                        second,
+                        gradients,
+                    });
+                });
         }
         global
     }
@@ -137,15 +149,37 @@ struct Rule<R> {
     epsilon: R,
 }
 
-impl<R: Real> Rule<R> {
-    fn update(&self, weights: &mut [R], first: &mut [R], second: &mut [R], gradients: &[R]) {
-        for (((w, m), v), g) in weights.iter_mut().zip(first).zip(second).zip(gradients) {
-            let g = *g * self.scale;
-            let g = if g > self.limit { self.limit } else { g };
-            let g = if g < -self.limit { -self.limit } else { g };
-            *m = ((g - *m) * self.fresh_1 + *m).flushed();
-            *v = ((g * g - *v) * self.fresh_2 + *v).flushed();
-            *w -= *m * self.rate / (v.sqrt() + self.epsilon);
+/// The update of a run of values. A plain loop, which is compiled for the instruction set it runs on.
+struct Update<'a, R> {
+    rule: Rule<R>,
+    weights: &'a mut [R],
+    first: &'a mut [R],
+    second: &'a mut [R],
+    gradients: &'a [R],
+}
+
+impl<R: Real> Kernel<R> for Update<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Item = R>>(self, _: V::Token) {
+        let Rule {
+            scale,
+            limit,
+            fresh_1,
+            fresh_2,
+            rate,
+            epsilon,
+        } = self.rule;
+        let moments = self.first.iter_mut().zip(self.second);
+        let values = self.weights.iter_mut().zip(moments).zip(self.gradients);
+        for ((w, (m, v)), g) in values {
+            let g = *g * scale;
+            let g = if g > limit { limit } else { g };
+            let g = if g < -limit { -limit } else { g };
+            *m = ((g - *m) * fresh_1 + *m).flushed();
+            *v = ((g * g - *v) * fresh_2 + *v).flushed();
+            *w -= *m * rate / (v.sqrt() + epsilon);
         }
     }
 }
@@ -155,17 +189,116 @@ fn sum_of_squares<R: Real>(values: &[R], parts: &mut Vec<f64>) -> f64 {
     parts.clear();
     parts.resize(values.len().div_ceil(CHUNK), 0.0);
     let chunks = values.par_chunks(CHUNK).zip(parts.par_iter_mut());
-    chunks.for_each(|(chunk, part)| {
+    chunks.for_each(|(chunk, part)| *part = R::vectorised(Squares(chunk)));
+    parts.iter().sum()
+}
+
+/// The sum of squares of a chunk.
+struct Squares<'a, R>(&'a [R]);
+
+impl<R: Real> Kernel<R> for Squares<'_, R> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<V: Vector<Item = R>>(self, _: V::Token) -> f64 {
         let mut sums = [0.0f64; 16];
-        let (lines, rest) = chunk.as_chunks::<16>();
+        let (lines, rest) = self.0.as_chunks::<16>();
         for line in lines {
             for (sum, value) in sums.iter_mut().zip(line) {
                 let value = value.to_f64();
                 *sum += value * value;
             }
         }
-        let rest: f64 = rest.iter().map(|x| x.to_f64() * x.to_f64()).sum();
-        *part = sums.iter().sum::<f64>() + rest;
-    });
-    parts.iter().sum()
+        let mut sum: f64 = sums.iter().sum();
+        for value in rest {
+            sum += value.to_f64() * value.to_f64();
+        }
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::RngExt as _;
+
+    use super::*;
+    use crate::train::init::generator;
+    use crate::train::vector::on_every_set;
+
+    #[test]
+    fn a_step_moves_weights_as_the_formula_says_on_every_instruction_set() {
+        let mut noise = generator(4);
+        let mut drawn = |len: usize| -> Vec<f32> {
+            (0..len).map(|_| noise.random_range(-1.0f32..1.0)).collect()
+        };
+        // Less than a register, some and a bit, and more than a task.
+        let sizes = [1, 7, 37, CHUNK + 21];
+        let weights: Vec<Vec<f32>> = sizes.map(&mut drawn).to_vec();
+        let gradients: Vec<Vec<Vec<f32>>> =
+            (0..3).map(|_| sizes.map(&mut drawn).to_vec()).collect();
+        for fit in [
+            FitRecipe::default(),
+            FitRecipe {
+                global_clipnorm: Some(0.7),
+                ..FitRecipe::default()
+            },
+            FitRecipe {
+                clipvalue: Some(0.3),
+                ..FitRecipe::default()
+            },
+        ] {
+            let found = on_every_set::run(|| {
+                let mut adam = Adam::new(&fit);
+                let own = weights
+                    .iter()
+                    .map(|w| ArrayD::from_shape_vec(vec![w.len()], w.clone()));
+                let mut weights: Vec<ArrayD<f32>> = own.map(|w| w.expect("its own size")).collect();
+                for gradients in &gradients {
+                    adam.step(
+                        weights.iter_mut(),
+                        gradients.iter().map(Vec::as_slice),
+                        1e-2,
+                    );
+                }
+                let bits = weights.iter().flatten().map(|w| w.to_bits());
+                bits.collect::<Vec<u32>>()
+            });
+            let exact = by_formula(&fit, &weights, &gradients);
+            for (set, bits) in &found {
+                assert_eq!(bits, &found[0].1, "{set}");
+                for (bits, exact) in bits.iter().zip(&exact) {
+                    let found = f64::from(f32::from_bits(*bits));
+                    assert!((found - exact).abs() < 1e-6, "{set}: {found} for {exact}");
+                }
+            }
+        }
+    }
+
+    /// Three steps in double precision, number by number.
+    fn by_formula(fit: &FitRecipe, weights: &[Vec<f32>], gradients: &[Vec<Vec<f32>>]) -> Vec<f64> {
+        let wide = |values: &[Vec<f32>]| -> Vec<f64> {
+            values.iter().flatten().map(|x| f64::from(*x)).collect()
+        };
+        let mut weights = wide(weights);
+        let (mut m, mut v) = (vec![0.0; weights.len()], vec![0.0; weights.len()]);
+        for (step, gradient) in (1..).zip(gradients) {
+            let mut gradient = wide(gradient);
+            let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+            for at in 0..weights.len() {
+                let g = &mut gradient[at];
+                if let Some(most) = fit.global_clipnorm {
+                    *g *= most / norm.max(most);
+                }
+                if let Some(most) = fit.clipvalue {
+                    *g = g.clamp(-most, most);
+                }
+                m[at] = fit.beta_1 * m[at] + (1.0 - fit.beta_1) * *g;
+                v[at] = fit.beta_2 * v[at] + (1.0 - fit.beta_2) * *g * *g;
+                let rate =
+                    1e-2 * (1.0 - fit.beta_2.powi(step)).sqrt() / (1.0 - fit.beta_1.powi(step));
+                weights[at] -= rate * m[at] / (v[at].sqrt() + fit.epsilon);
+            }
+        }
+        weights
+    }
 }

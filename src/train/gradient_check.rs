@@ -6,20 +6,19 @@ use super::init::generator;
 use super::network::Network;
 use super::real::Real;
 use super::step::{Stepper, Target};
-use super::vector::on_every_set;
 use crate::recipe::{Activation, Embedding, FitRecipe, LayerRecipe, Merge, Recurrent};
 
 const ROWS: usize = 7;
 
-fn dense(units: usize, activation: Activation) -> LayerRecipe {
+pub(super) fn dense(units: usize, activation: Activation) -> LayerRecipe {
     LayerRecipe::Dense { units, activation }
 }
 
-fn lstm(units: usize, return_sequences: bool) -> LayerRecipe {
+pub(super) fn lstm(units: usize, return_sequences: bool) -> LayerRecipe {
     LayerRecipe::Lstm(Recurrent::new(units, return_sequences))
 }
 
-fn targets(rows: &[Vec<i64>]) -> Vec<Target<'_>> {
+pub(super) fn targets(rows: &[Vec<i64>]) -> Vec<Target<'_>> {
     let targets = rows.iter().enumerate().map(|(at, ids)| Target {
         ids,
         label: (at % 2) as f64,
@@ -29,7 +28,7 @@ fn targets(rows: &[Vec<i64>]) -> Vec<Target<'_>> {
 }
 
 /// Of `embedding, layers.., dense` with weights that are nowhere alike.
-fn stepper<R: Real>(layers: &[LayerRecipe], maxlen: usize) -> Stepper<R> {
+pub(super) fn stepper<R: Real>(layers: &[LayerRecipe], maxlen: usize) -> Stepper<R> {
     let mut stack = vec![LayerRecipe::Embedding(Embedding::new(3, false))];
     stack.extend_from_slice(layers);
     stack.push(dense(1, Activation::Sigmoid));
@@ -50,7 +49,7 @@ fn stepper<R: Real>(layers: &[LayerRecipe], maxlen: usize) -> Stepper<R> {
 }
 
 /// Rows of the given lengths without a pad.
-fn rows(lengths: &[usize]) -> Vec<Vec<i64>> {
+pub(super) fn rows(lengths: &[usize]) -> Vec<Vec<i64>> {
     let mut noise = generator(12);
     let mut row = |len: &usize| {
         (0..*len)
@@ -99,7 +98,7 @@ fn check_rows(rows: &[Vec<i64>], layers: &[LayerRecipe]) {
 }
 
 const EVEN: &[usize] = &[5; 18];
-const UNEVEN: &[usize] = &[6, 1, 4, 6, 2, 3, 1, 5, 6, 2, 2, 3, 4, 5, 6, 1, 1, 2, 3, 5];
+pub(super) const UNEVEN: &[usize] = &[6, 1, 4, 6, 2, 3, 1, 5, 6, 2, 2, 3, 4, 5, 6, 1, 1, 2, 3, 5];
 
 #[test]
 fn lstm_gradients_agree_with_finite_differences() {
@@ -152,41 +151,6 @@ fn gradients_of_other_activations_and_of_a_gru_that_resets_first_agree_with_fini
             ] {
                 check(UNEVEN, &[layer.clone(), lstm(2, false)]);
                 check(EVEN, &[layer, lstm(2, false)]);
-            }
-        }
-    }
-}
-
-#[test]
-fn gradients_on_every_instruction_set_are_those_of_double_precision() {
-    let rows = rows(UNEVEN);
-    let targets = targets(&rows);
-    // Sizes that fill no register, and some that fill several.
-    let layers = [
-        LayerRecipe::Lstm(Recurrent {
-            bidirectional: Some(Merge::Concat),
-            ..Recurrent::new(21, true)
-        }),
-        LayerRecipe::Gru(Recurrent::new(40, true)),
-        LayerRecipe::SimpleRnn(Recurrent::new(5, false)),
-    ];
-    let mut exact = stepper::<f64>(&layers, rows[0].len());
-    exact.gradients(&targets);
-    let exact = exact.last_gradients();
-    let found = on_every_set::run(|| {
-        let mut stepper = stepper::<f32>(&layers, rows[0].len());
-        stepper.gradients(&targets);
-        stepper.last_gradients()
-    });
-    for (set, gradients) in found {
-        for (at, (gradient, exact)) in gradients.iter().zip(&exact).enumerate() {
-            assert_eq!(gradient.len(), exact.len());
-            for (found, due) in gradient.iter().zip(exact.iter()) {
-                let off = (f64::from(*found) - due).abs();
-                assert!(
-                    off < 2e-6 + 1e-4 * due.abs(),
-                    "{set}: weight {at}: {found} where {due} is due"
-                );
             }
         }
     }
@@ -274,7 +238,7 @@ fn pads_that_rows_share_have_the_gradients_of_their_own() {
     }
 }
 
-fn padded() -> Vec<Vec<i64>> {
+pub(super) fn padded() -> Vec<Vec<i64>> {
     let mut noise = generator(3);
     let mut rows: Vec<Vec<i64>> = (0..18)
         .map(|row| {

@@ -278,3 +278,128 @@ pub fn add_rows<V: Vector>(token: V::Token, out: &mut [V::Item], a: &[V::Item]) 
         j += V::LANES;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::RngExt as _;
+
+    use super::*;
+    use crate::train::init::generator;
+    use crate::train::vector::{Kernel, on_every_set, run_f32};
+
+    struct Product<'a> {
+        out: &'a mut [f32],
+        a: Left<'a, f32>,
+        b: &'a [f32],
+        transposed: bool,
+        size: Size,
+        accumulate: bool,
+    }
+
+    impl Kernel<f32> for Product<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<V: Vector<Item = f32>>(self, token: V::Token) {
+            let Size { k, n, .. } = self.size;
+            let mut packed = Vec::new();
+            pack::<V>(self.b, (k, n), self.transposed, &mut packed);
+            multiply::<V>(token, self.out, self.a, &packed, self.size, self.accumulate);
+        }
+    }
+
+    struct Rows<'a> {
+        out: &'a mut [f32],
+        a: &'a [f32],
+    }
+
+    impl Kernel<f32> for Rows<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<V: Vector<Item = f32>>(self, token: V::Token) {
+            add_rows::<V>(token, self.out, self.a);
+        }
+    }
+
+    fn drawn(len: usize, seed: u64) -> Vec<f32> {
+        let mut noise = generator(seed);
+        (0..len).map(|_| noise.random_range(-1.0f32..1.0)).collect()
+    }
+
+    fn turned(values: &[f32], columns: usize) -> Vec<f32> {
+        let rows = values.len() / columns;
+        let at = |place: usize| values[place % rows * columns + place / rows];
+        (0..values.len()).map(at).collect()
+    }
+
+    #[test]
+    fn packed_products_are_those_of_the_definition_on_every_instruction_set() {
+        for n in [1, 2, 7, 16, 31, 33, 64, 100, 257] {
+            for (rows, k) in [(1, 1), (2, 5), (3, 17), (4, 8), (5, 33), (9, 2)] {
+                let size = Size { rows, k, n };
+                let (a, b, before) = (drawn(rows * k, 1), drawn(k * n, 2), drawn(rows * n, 3));
+                let (a_turned, b_turned) = (turned(&a, k), turned(&b, n));
+                for accumulate in [false, true] {
+                    let exact = |row: usize, column: usize| {
+                        let terms = (0..k)
+                            .map(|p| f64::from(a[row * k + p]) * f64::from(b[p * n + column]));
+                        let begin = if accumulate {
+                            f64::from(before[row * n + column])
+                        } else {
+                            0.0
+                        };
+                        begin + terms.sum::<f64>()
+                    };
+                    for (a, b, transposed) in [
+                        (Left::Rows(&a), &b, false),
+                        (Left::Rows(&a), &b_turned, true),
+                        (Left::Columns(&a_turned), &b, false),
+                    ] {
+                        let found = on_every_set::run(|| {
+                            let mut out = before.clone();
+                            run_f32(Product {
+                                out: &mut out,
+                                a,
+                                b,
+                                transposed,
+                                size,
+                                accumulate,
+                            });
+                            out
+                        });
+                        for (set, out) in found {
+                            for (at, value) in out.iter().enumerate() {
+                                let due = exact(at / n, at % n);
+                                assert!(
+                                    (f64::from(*value) - due).abs() < 1e-5,
+                                    "{set}: {rows} x {k} x {n}, {transposed} {accumulate}: {value} for {due}"
+                                );
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_are_added_on_every_instruction_set() {
+        for columns in [1, 7, 16, 33] {
+            let (a, before) = (drawn(columns * 5, 1), drawn(columns, 2));
+            let found = on_every_set::run(|| {
+                let mut out = before.clone();
+                run_f32(Rows {
+                    out: &mut out,
+                    a: &a,
+                });
+                out
+            });
+            for (set, out) in found {
+                for (column, value) in out.iter().enumerate() {
+                    let terms = (0..5).map(|row| a[row * columns + column]);
+                    let due = before[column] + terms.sum::<f32>();
+                    assert!((value - due).abs() < 1e-5, "{set}: {value} for {due}");
+                }
+            }
+        }
+    }
+}

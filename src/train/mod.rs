@@ -23,6 +23,8 @@ pub mod pretrained;
 pub mod real;
 pub mod report;
 pub mod run;
+#[cfg(test)]
+mod set_check;
 pub mod state;
 pub mod step;
 pub mod summary;

@@ -78,10 +78,12 @@ impl Real for f32 {
     const ONE: Self = 1.0;
     const TINY: Self = 1e-25;
 
+    #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value as Self
     }
 
+    #[inline(always)]
     fn to_f64(self) -> f64 {
         f64::from(self)
     }
@@ -110,10 +112,12 @@ impl Real for f64 {
     const ONE: Self = 1.0;
     const TINY: Self = 1e-200;
 
+    #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value
     }
 
+    #[inline(always)]
     fn to_f64(self) -> f64 {
         self
     }

@@ -14,9 +14,7 @@ use super::pretrained::{Pretrained, PretrainedError};
 use super::report::{Answer, History, fit_temperature, measure_split};
 use super::state::State;
 use super::summary::summary;
-use crate::bundle::{
-    Draft, Metrics, PretrainedRecord, SourceRecord, TrainingRecord, UnreadRecord,
-};
+use crate::bundle::{Draft, Metrics, PretrainedRecord, SourceRecord, TrainingRecord, UnreadRecord};
 use crate::engine::session::Runtime;
 use crate::recipe::{FitRecipe, Recipe, RecipeError};
 use crate::sentiment::{Calibration, Label};

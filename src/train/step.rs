@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use super::adam::Adam;
 use super::network::{Network, Operations, Workspace};
 use super::real::Real;
+use super::vector::{Kernel, Vector};
 use crate::recipe::FitRecipe;
 
 /// Rows of one shard.
@@ -176,9 +177,7 @@ impl<R: Real> Stepper<R> {
         for shard in rest {
             let sums = first.workspace.weight_gradients.iter_mut().flatten();
             for (sum, part) in sums.zip(shard.workspace.weight_gradients.iter().flatten()) {
-                for (sum, part) in sum.iter_mut().zip(part) {
-                    *sum += *part;
-                }
+                R::vectorised(Sum { sum, part });
             }
         }
         if self.network.frozen() > 0 {
@@ -190,20 +189,58 @@ impl<R: Real> Stepper<R> {
             values[row * units..(row + 1) * units].fill(R::ZERO);
         }
         for shard in &self.shards[..count] {
-            let steps = shard.workspace.gradient.chunks_exact(units);
-            for (&id, gradient) in shard.workspace.layout.ids.iter().zip(steps) {
-                let row = id as usize;
-                touched.push(row);
-                for (sum, part) in values[row * units..(row + 1) * units]
-                    .iter_mut()
-                    .zip(gradient)
-                {
-                    *sum += *part;
-                }
-            }
+            let ids = &shard.workspace.layout.ids;
+            touched.extend(ids.iter().map(|&id| id as usize));
+            R::vectorised(SumRows {
+                table: values,
+                units,
+                ids,
+                parts: &shard.workspace.gradient,
+            });
         }
         touched.sort_unstable();
         touched.dedup();
+    }
+}
+
+/// Adds a weight's gradient of one shard to the sum. A plain loop, compiled for the instruction set it runs on, as is the next.
+struct Sum<'a, R> {
+    sum: &'a mut [R],
+    part: &'a [R],
+}
+
+impl<R: Real> Kernel<R> for Sum<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Item = R>>(self, _: V::Token) {
+        for (sum, part) in self.sum.iter_mut().zip(self.part) {
+            *sum += *part;
+        }
+    }
+}
+
+/// Adds the gradient by each position's vector to its id's row of a table.
+struct SumRows<'a, R> {
+    table: &'a mut [R],
+    units: usize,
+    ids: &'a [i64],
+    parts: &'a [R],
+}
+
+impl<R: Real> Kernel<R> for SumRows<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Item = R>>(self, _: V::Token) {
+        let parts = self.parts.chunks_exact(self.units);
+        for (&id, part) in self.ids.iter().zip(parts) {
+            let row = id as usize * self.units;
+            let sums = &mut self.table[row..row + self.units];
+            for (sum, part) in sums.iter_mut().zip(part) {
+                *sum += *part;
+            }
+        }
     }
 }
 

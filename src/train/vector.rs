@@ -39,7 +39,7 @@ pub trait Vector: Copy {
     fn sub(self, token: Self::Token, b: Self) -> Self;
     /// `self * b`.
     fn mul(self, token: Self::Token, b: Self) -> Self;
-    /// `self * a + b`, rounded once.
+    /// `self * a + b`, rounded once where the set has an instruction for that: a call for each number costs more than all the rest.
     fn mul_add(self, token: Self::Token, a: Self, b: Self) -> Self;
     /// `self / b`.
     fn div(self, token: Self::Token, b: Self) -> Self;
@@ -148,7 +148,7 @@ impl<S: Simd> Vector for Lanes<S> {
 
     #[inline(always)]
     fn mul_add(self, simd: S, a: Self, b: Self) -> Self {
-        Self(simd.mul_add_f32s(self.0, a.0, b.0))
+        Self(simd.mul_add_e_f32s(self.0, a.0, b.0))
     }
 
     #[inline(always)]
@@ -184,17 +184,17 @@ fn exp<S: Simd>(simd: S, x: S::f32s, bound: f32) -> S::f32s {
     let splat = |value: f32| simd.splat_f32s(value);
     let x = simd.select_f32s(simd.less_than_f32s(x, splat(-bound)), splat(-bound), x);
     let x = simd.select_f32s(simd.greater_than_f32s(x, splat(bound)), splat(bound), x);
-    let shifted = simd.mul_add_f32s(x, splat(std::f32::consts::LOG2_E), splat(ROUND));
+    let shifted = simd.mul_add_e_f32s(x, splat(std::f32::consts::LOG2_E), splat(ROUND));
     let n = simd.sub_f32s(shifted, splat(ROUND));
-    let r = simd.mul_add_f32s(n, splat(-0.693_359_4), x);
-    let r = simd.mul_add_f32s(n, splat(2.121_944_4e-4), r);
+    let r = simd.mul_add_e_f32s(n, splat(-0.693_359_4), x);
+    let r = simd.mul_add_e_f32s(n, splat(2.121_944_4e-4), r);
     let p = splat(1.987_569_1e-4);
-    let p = simd.mul_add_f32s(p, r, splat(1.398_199_9e-3));
-    let p = simd.mul_add_f32s(p, r, splat(8.333_452e-3));
-    let p = simd.mul_add_f32s(p, r, splat(4.166_579_6e-2));
-    let p = simd.mul_add_f32s(p, r, splat(1.666_666_5e-1));
-    let p = simd.mul_add_f32s(p, r, splat(0.5));
-    let p = simd.mul_add_f32s(p, simd.mul_f32s(r, r), simd.add_f32s(r, splat(1.0)));
+    let p = simd.mul_add_e_f32s(p, r, splat(1.398_199_9e-3));
+    let p = simd.mul_add_e_f32s(p, r, splat(8.333_452e-3));
+    let p = simd.mul_add_e_f32s(p, r, splat(4.166_579_6e-2));
+    let p = simd.mul_add_e_f32s(p, r, splat(1.666_666_5e-1));
+    let p = simd.mul_add_e_f32s(p, r, splat(0.5));
+    let p = simd.mul_add_e_f32s(p, simd.mul_f32s(r, r), simd.add_f32s(r, splat(1.0)));
     let exponent = simd.sub_u32s(
         simd.transmute_u32s_f32s(shifted),
         simd.splat_u32s(ROUND.to_bits() - 127),
@@ -239,7 +239,7 @@ impl Vector for f64 {
         self * b
     }
 
-    // Two roundings: without build flags the fused form would be a library call.
+    // Two roundings, as in the plain set.
     #[inline(always)]
     fn mul_add(self, (): (), a: Self, b: Self) -> Self {
         self * a + b
@@ -282,14 +282,27 @@ pub mod on_every_set {
         pub(super) static FORCED: Cell<Option<Arch>> = const { Cell::new(None) };
     }
 
-    /// What `work` answers on each, by the set's name; its threads are its own.
+    /// What `work` answers on each, by the set's name; its threads are its own. Says so where the machine lacks one, and fails
+    /// under CI where nothing but the plain set is left.
     pub fn run<T: Send>(work: impl Fn() -> T + Sync) -> Vec<(String, T)> {
         let mut sets = vec![Arch::Scalar];
         #[cfg(target_arch = "x86_64")]
         {
-            sets.extend(pulp::x86::V3::try_new().map(Arch::V3));
-            sets.extend(pulp::x86::V4::try_new().map(Arch::V4));
+            let wide = [
+                ("AVX2", pulp::x86::V3::try_new().map(Arch::V3)),
+                ("AVX-512", pulp::x86::V4::try_new().map(Arch::V4)),
+            ];
+            for (name, set) in wide {
+                match set {
+                    Some(set) => sets.push(set),
+                    None => eprintln!("SKIPPED: this machine has no {name}"),
+                }
+            }
         }
+        #[cfg(target_arch = "aarch64")]
+        sets.push(Arch::new());
+        let checked = std::env::var_os("CI").is_none() || sets.len() > 1;
+        assert!(checked, "only the plain instruction set is there");
         let answer = |set: Arch| {
             let pool = rayon::ThreadPoolBuilder::new()
                 .num_threads(2)
@@ -298,7 +311,14 @@ pub mod on_every_set {
                 .expect("two threads");
             pool.install(|| (super::instruction_set(), work()))
         };
-        sets.into_iter().map(answer).collect()
+        let found: Vec<(String, T)> = sets.into_iter().map(answer).collect();
+        for (at, (set, _)) in found.iter().enumerate() {
+            assert!(
+                found[..at].iter().all(|(other, _)| other != set),
+                "{set} twice"
+            );
+        }
+        found
     }
 }
 
@@ -331,22 +351,27 @@ mod tests {
     fn sigmoid_and_tanh_are_within_3e_7_of_double_precision() {
         for tanh in [false, true] {
             let inputs: Vec<f32> = (-9_001..9_002).map(|step| step as f32 * 0.01).collect();
-            let mut values = inputs.clone();
-            run_f32(Apply {
-                values: &mut values,
-                tanh,
+            let found = on_every_set::run(|| {
+                let mut values = inputs.clone();
+                run_f32(Apply {
+                    values: &mut values,
+                    tanh,
+                });
+                values
             });
-            for (x, y) in inputs.iter().zip(&values) {
-                let x = f64::from(*x);
-                let exact = if tanh {
-                    x.tanh()
-                } else {
-                    crate::sentiment::sigmoid(x)
-                };
-                assert!(
-                    (f64::from(*y) - exact).abs() < 3e-7,
-                    "at {x}: {y} instead of {exact}"
-                );
+            for (set, values) in found {
+                for (x, y) in inputs.iter().zip(&values) {
+                    let x = f64::from(*x);
+                    let exact = if tanh {
+                        x.tanh()
+                    } else {
+                        crate::sentiment::sigmoid(x)
+                    };
+                    assert!(
+                        (f64::from(*y) - exact).abs() < 3e-7,
+                        "{set}: at {x}: {y} instead of {exact}"
+                    );
+                }
             }
         }
     }
@@ -354,12 +379,17 @@ mod tests {
     #[test]
     fn a_nan_is_not_hidden() {
         for tanh in [false, true] {
-            let mut values = [f32::NAN; 3];
-            run_f32(Apply {
-                values: &mut values,
-                tanh,
+            let found = on_every_set::run(|| {
+                let mut values = [f32::NAN; 3];
+                run_f32(Apply {
+                    values: &mut values,
+                    tanh,
+                });
+                values
             });
-            assert!(values.iter().all(|y| y.is_nan()));
+            for (set, values) in found {
+                assert!(values.iter().all(|y| y.is_nan()), "{set}");
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{Backward, Context, Operation, Saved, zeroed};
 use crate::train::real::Real;
+use crate::train::vector::{Kernel, Vector};
 
 /// Keras's `Dropout`; with `spatial`, `SpatialDropout1D`, which drops the same features at every step of a row.
 pub struct Dropout {
@@ -86,7 +87,22 @@ pub(super) fn draw_mask<R: Real>(
 }
 
 fn scale<R: Real>(values: &mut [R], mask: &[R]) {
-    for (value, factor) in values.iter_mut().zip(mask) {
-        *value *= *factor;
+    R::vectorised(Scale { values, mask });
+}
+
+/// A plain loop, compiled for the instruction set it runs on.
+struct Scale<'a, R> {
+    values: &'a mut [R],
+    mask: &'a [R],
+}
+
+impl<R: Real> Kernel<R> for Scale<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Item = R>>(self, _: V::Token) {
+        for (value, factor) in self.values.iter_mut().zip(self.mask) {
+            *value *= *factor;
+        }
     }
 }

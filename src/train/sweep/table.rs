@@ -18,13 +18,20 @@ impl<'a> Table<'a> {
     /// Sorts the runs.
     pub fn new(runs: &'a [Run]) -> Self {
         let trained = runs.iter().filter(|run| run.val_loss().is_some());
-        let fewest = trained.map(|run| &*run.unread).min_by_key(|rows| rows.len());
+        let fewest = trained
+            .map(|run| &*run.unread)
+            .min_by_key(|rows| rows.len());
         let mut table = Self {
             runs: runs.iter().collect(),
             unread: fewest.unwrap_or_default(),
         };
         let unread = table.unread;
-        let place = |run: &Run| (run.unread != unread, run.val_loss().unwrap_or(f64::INFINITY));
+        let place = |run: &Run| {
+            (
+                run.unread != unread,
+                run.val_loss().unwrap_or(f64::INFINITY),
+            )
+        };
         table.runs.sort_by(|a, b| {
             let ((a_other, a), (b_other, b)) = (place(a), place(b));
             a_other.cmp(&b_other).then(a.total_cmp(&b))
