@@ -8,11 +8,14 @@ use super::vector::instruction_set;
 use crate::bundle::digest;
 use crate::recipe::Recipe;
 
+/// The arithmetic of this program: raised with every change after which the same training takes other steps, by a bit even.
+const KERNELS: u32 = 2;
+
 /// Everything that decides a training's bits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Origin {
-    /// The program's version.
+    /// The program's version and that of its arithmetic.
     pub program: String,
     /// What the kernels run on.
     pub instruction_set: String,
@@ -26,7 +29,7 @@ impl Origin {
     /// Of a training that this process would do.
     pub fn new(recipe: &Recipe, data: String) -> Self {
         Self {
-            program: env!("CARGO_PKG_VERSION").to_owned(),
+            program: format!("{}, kernels {KERNELS}", env!("CARGO_PKG_VERSION")),
             instruction_set: instruction_set(),
             data,
             recipe: serde_json::to_value(recipe).expect("a recipe is numbers and names"),
