@@ -37,9 +37,9 @@ onnxruntime:
 	@scripts/fetch-onnxruntime.sh
 
 # Texts, training steps and requests a second, beside Keras and Python servers where they can be installed; REVIEWS=FILE
-# times a file of yours as well.
+# times a file of yours as well, REVIEWS_IMDB=FILE and REVIEWS_NAVER=FILE are trained on in the place of made-up reviews.
 bench: onnxruntime
-	@CARGO="$(CARGO)" REVIEWS="$(REVIEWS)" scripts/bench.sh
+	@CARGO="$(CARGO)" REVIEWS="$(REVIEWS)" REVIEWS_IMDB="$(REVIEWS_IMDB)" REVIEWS_NAVER="$(REVIEWS_NAVER)" scripts/bench.sh
 	@CARGO="$(CARGO)" scripts/bench-serve.sh
 
 # Requests a second, bulk and idle, beside what bounds them and beside Python servers. Needs wrk.

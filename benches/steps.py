@@ -1,11 +1,11 @@
-"""Seconds of 100 optimiser steps of another framework: python steps.py keras|torch|torch-flushed NETWORK BATCH ARRAYS.
+"""Seconds of 100 optimiser steps of another framework: python steps.py keras|torch|torch-flushed NETWORK BATCH ARRAYS STEPS THREADS.
 
-ARRAYS are batches of padded rows as written by benches/train.rs. The network, the loss and the optimiser are the same as there;
-every framework takes what cores it likes. Prints the median of two passes after some steps that warm up.
+ARRAYS are batches of padded rows as written by benches/train.rs, taken one after the other and again from the first. The network,
+the loss and the optimiser are the same as there; with THREADS 0 a framework takes what cores it likes. Prints the time of so many
+STEPS, after some that warm up, as if they were 100.
 """
 
 import os
-import statistics
 import sys
 import time
 
@@ -17,9 +17,14 @@ import numpy
 NETWORKS = {"imdb": (10_000, 32, 350), "naver": (2_500, 16, 100)}
 
 
-def keras_step(rows, units, maxlen):
+def keras_step(rows, units, maxlen, threads):
     import keras
+    import tensorflow
     from keras import layers
+
+    if threads:
+        tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
+        tensorflow.config.threading.set_inter_op_parallelism_threads(threads)
 
     model = keras.Sequential([
         keras.Input((maxlen,), dtype="int64"), layers.Embedding(rows, units), layers.LSTM(64, return_sequences=True),
@@ -29,8 +34,11 @@ def keras_step(rows, units, maxlen):
     return lambda ids, labels: model.train_on_batch(ids, labels)
 
 
-def torch_step(rows, units, flushed):
+def torch_step(rows, units, flushed, threads):
     import torch
+
+    if threads:
+        torch.set_num_threads(threads)
 
     if flushed and not torch.set_flush_denormal(True):
         sys.exit("this processor cannot flush denormals")
@@ -60,22 +68,22 @@ def torch_step(rows, units, flushed):
     return step
 
 
-def main(framework, network, batch, arrays):
+def main(framework, network, batch, arrays, steps, threads):
     rows, units, maxlen = NETWORKS[network]
-    batch = int(batch)
+    batch, steps, threads = int(batch), int(steps), int(threads)
     ids = numpy.fromfile(arrays, "<i4").astype("int64").reshape(-1, batch, maxlen)
     labels = (numpy.arange(batch) % 2).astype("float32").reshape(batch, 1)
-    step = keras_step(rows, units, maxlen) if framework == "keras" else torch_step(rows, units, framework == "torch-flushed")
+    if framework == "keras":
+        step = keras_step(rows, units, maxlen, threads)
+    else:
+        step = torch_step(rows, units, framework == "torch-flushed", threads)
     for _ in range(3):
         step(ids[0], labels)
 
-    def one_pass():
-        start = time.perf_counter()
-        for rows_of_batch in ids:
-            step(rows_of_batch, labels)
-        return 100 * (time.perf_counter() - start) / len(ids)
-
-    print(statistics.median(one_pass() for _ in range(2)))
+    start = time.perf_counter()
+    for at in range(steps):
+        step(ids[at % len(ids)], labels)
+    print(100 * (time.perf_counter() - start) / steps)
 
 
 main(*sys.argv[1:])

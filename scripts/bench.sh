@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Times what this repository does beside what Keras does, on the machine at hand. REVIEWS=FILE, one text a line, is timed
-# as well; REVIEWS_IMDB and REVIEWS_NAVER are trained on instead of made-up ones. Everything it makes lies in .bench/ and .keras/.
+# as well; REVIEWS_IMDB=FILE and REVIEWS_NAVER=FILE, one review a line, are trained on instead of made-up ones, and STEPS=25 times fewer
+# steps of the others. Everything it makes lies in .bench/ and .keras/.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -14,4 +15,4 @@ fi
 keras=
 [[ $python == python3 ]] || keras=$python
 torch=$(scripts/torch-env.sh) || echo "SKIPPED: PyTorch's figures, for the reason above"
-KERAS=$keras TORCH=$torch python3 benches/train.py .bench "${REVIEWS_IMDB:-.bench/english.txt}" "${REVIEWS_NAVER:-.bench/korean.txt}"
+REVIEWS_IMDB=${REVIEWS_IMDB:-} REVIEWS_NAVER=${REVIEWS_NAVER:-} KERAS=$keras TORCH=$torch python3 benches/train.py .bench "${REVIEWS_IMDB:-.bench/english.txt}" "${REVIEWS_NAVER:-.bench/korean.txt}"

@@ -33,7 +33,8 @@ pub struct Args {
     /// The folder of models.
     #[arg(long, default_value = "models")]
     out: PathBuf,
-    /// Threads; all cores that the process may use unless given. The weights do not depend on it.
+    /// Threads; all cores that the process may use unless given. The weights do not depend on it, and a batch keeps at most one
+    /// for every 16 of its rows at work.
     #[arg(long)]
     threads: Option<NonZeroUsize>,
     /// Seeds weights, dropout and the order of rows, in the place of the recipe's.
