@@ -58,7 +58,7 @@ course: onnxruntime
 bench-swap: build
 	@CARGO="$(CARGO)" scripts/bench-swap.sh
 
-# And what needs Keras, Docker, HAProxy or time.
+# And what needs Keras, a browser, Docker, HAProxy or time.
 test-all: test lint golden exchange browser slow-clients under-load soak fuzz image
 
 # The pages as a person uses them, in chromium; pictures of them in .browser/shots/.

@@ -94,6 +94,44 @@ fn every_door_gives_the_ids_and_scores_of_training() {
 }
 
 #[test]
+fn what_moved_a_score_is_what_a_reader_would_mark() {
+    let server = Server::of(Room::new(), &["--models", &models()]);
+    for (text, good, bad) in [
+        (
+            "Mr. Smith's plot is thin, but the acting is wonderful. I loved it!<br />The music was awful.",
+            "wonderful",
+            "awful",
+        ),
+        (
+            "배송이 정말 빨라요! 😀 그런데 포장은 별로예요… 다시는 안 살래요.",
+            "빨라요",
+            "별로예요",
+        ),
+    ] {
+        let found = server.post(&json!({"text": text, "explain": true})).json();
+        let characters: Vec<char> = text.chars().collect();
+        let mut parts: Vec<(f64, String)> = found["explanation"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|part| {
+                let at = |name: &str| part[name].as_u64().unwrap() as usize;
+                let words = characters[at("start")..at("end")].iter().collect();
+                (part["contribution"].as_f64().unwrap(), words)
+            })
+            .collect();
+        assert!(parts.iter().all(|(_, words)| words != "br"), "{parts:?}");
+        parts.sort_by(|a, b| a.0.total_cmp(&b.0));
+        assert!(parts.last().unwrap().1.starts_with(good), "{parts:?}");
+        assert!(parts.first().unwrap().1.starts_with(bad), "{parts:?}");
+    }
+    let long = "The plot is thin, but the acting is wonderful. ".repeat(30);
+    let found = server.post(&json!({"text": long, "explain": true})).json();
+    assert_eq!(found["explanation"].as_array().unwrap().len(), 64);
+    assert_eq!(found["explanation"][63]["end"], long.trim_end().len() - 1);
+}
+
+#[test]
 fn a_line_that_waits_for_a_place_in_the_queue_is_not_late_for_it() {
     let models = models();
     let limits = ["--threads", "1", "--queue", "2", "--deadline", "250ms"];
