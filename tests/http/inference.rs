@@ -227,8 +227,15 @@ fn a_request_that_is_none_is_refused_in_both_shapes_of_error() {
     let path = "/v2/models/english/infer";
     let answer = server.send("POST", path, &JSON, Some(b"{"));
     assert_eq!(refused(&answer), (400, "malformed_json".into()));
-    let answer = server.send("POST", path, &[], Some(b"{}"));
-    assert_eq!(refused(&answer), (415, "unsupported_media_type".into()));
+    let binary = [JSON[0], ("inference-header-content-length", "2")];
+    for headers in [&[("content-type", "text/plain")][..], &binary] {
+        let answer = server.send("POST", path, headers, Some(b"{}"));
+        assert_eq!(refused(&answer), (415, "unsupported_media_type".into()));
+    }
+    // Triton's client sends no content-type with its JSON.
+    let body = json!({"inputs": [tensor(&["good"])]}).to_string();
+    let answer = server.send("POST", path, &[], Some(body.as_bytes()));
+    assert_eq!(answer.status, 200, "{}", answer.shown());
     let answer = server.raw("DELETE", path, &[], "");
     assert_eq!(refused(&answer), (405, "method_not_allowed".into()));
 }

@@ -11,6 +11,7 @@ use std::time::Instant;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,9 @@ use request::{INPUT, InferRequest};
 
 /// What every model computes in.
 const PLATFORM: &str = "onnxruntime_onnx";
+
+/// The header that says where the JSON of a body ends and binary tensors begin.
+const BINARY: &str = "inference-header-content-length";
 
 /// The server.
 #[derive(Debug, Serialize)]
@@ -196,8 +200,19 @@ pub(super) async fn model_readiness(
 pub(super) async fn infer(
     State(shared): State<Arc<Shared>>,
     path: Result<Path<Named>, PathRejection>,
-    request: Request,
+    mut request: Request,
 ) -> Result<Response, Problem> {
+    let headers = request.headers_mut();
+    if headers.contains_key(BINARY) {
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            "tensors in binary are not read here: send their data as JSON",
+        ));
+    }
+    // Triton's client says nothing of its JSON.
+    headers
+        .entry(header::CONTENT_TYPE)
+        .or_insert(HeaderValue::from_static("application/json"));
     let received = Received::json(request, shared.body_limits()).await?;
     let engine = find(&shared, path)?;
     let deadline = Instant::now() + shared.limits.deadline;
