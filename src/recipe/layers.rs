@@ -115,10 +115,12 @@ pub struct Recurrent {
     /// Every step's output, or the last one's.
     #[serde(default)]
     pub return_sequences: bool,
-    /// The share of input features set to zero in training, the same ones at every step of a row.
+    /// The share of input features set to zero in training, the same ones at every step of a row; of each gate's own where
+    /// there is `recurrent_dropout`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dropout: f64,
-    /// The share of the state's features set to zero on their way to the next step, the same ones at every step of a row.
+    /// The share of the state's features set to zero on their way to the next step's gates, of each gate's own, the same ones at
+    /// every step of a row.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub recurrent_dropout: f64,
     /// A second layer of this kind reads each row from its end (`Bidirectional`), and the two outputs become one.

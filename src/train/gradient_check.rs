@@ -129,6 +129,7 @@ fn gru_and_simple_rnn_gradients_agree_with_finite_differences() {
 fn gradients_of_other_activations_and_of_a_gru_that_resets_first_agree_with_finite_differences() {
     let recurrent = |activation, gates, reset_after, recurrent_dropout| Recurrent {
         activation: Some(activation),
+        dropout: recurrent_dropout / 2.0,
         recurrent_activation: gates,
         reset_after,
         recurrent_dropout,

@@ -29,6 +29,17 @@ impl<'a, R> View<'a, R> {
         }
     }
 
+    /// So many of the columns, which lie beside each other, from one on.
+    pub fn columns(self, first: usize, count: usize) -> Self {
+        assert!(first + count <= self.columns, "columns of a matrix");
+        assert_eq!(self.column_stride, 1, "rows one after another");
+        Self {
+            data: &self.data[first.min(self.data.len())..],
+            columns: count,
+            ..self
+        }
+    }
+
     /// The same numbers as `[columns, rows]`.
     pub fn transposed(self) -> Self {
         Self {
@@ -43,18 +54,36 @@ impl<'a, R> View<'a, R> {
 
 /// `out += a b`, or `out = a b` where `accumulate` is false; `out` is row-major `[a.rows, b.columns]`.
 pub fn product<R: Real>(out: &mut [R], a: View<'_, R>, b: View<'_, R>, accumulate: bool) {
-    assert_eq!(a.columns, b.rows, "inner sizes");
     assert_eq!(out.len(), a.rows * b.columns, "output size");
-    if out.is_empty() {
+    product_across(out, b.columns, a, b, accumulate);
+}
+
+/// The same into some columns of a matrix: `out` begins at the first of them, and its rows are `across` apart.
+pub fn product_across<R: Real>(
+    out: &mut [R],
+    across: usize,
+    a: View<'_, R>,
+    b: View<'_, R>,
+    accumulate: bool,
+) {
+    assert_eq!(a.columns, b.rows, "inner sizes");
+    if a.rows == 0 || b.columns == 0 {
         return;
     }
+    assert!(across >= b.columns, "rows apart");
+    assert!(
+        out.len() >= (a.rows - 1) * across + b.columns,
+        "output size"
+    );
     if a.columns == 0 {
         if !accumulate {
-            out.fill(R::ZERO);
+            for row in out.chunks_mut(across).take(a.rows) {
+                row[..b.columns].fill(R::ZERO);
+            }
         }
         return;
     }
-    // SAFETY: the three sizes were just checked against the slices that the pointers and strides come from,
+    // SAFETY: the sizes were just checked against the slices that the pointers and strides come from,
     // and `out` is borrowed mutably, so it overlaps neither input.
     unsafe {
         gemm::gemm(
@@ -63,7 +92,7 @@ pub fn product<R: Real>(out: &mut [R], a: View<'_, R>, b: View<'_, R>, accumulat
             a.columns,
             out.as_mut_ptr(),
             1,
-            b.columns as isize,
+            across as isize,
             accumulate,
             a.data.as_ptr(),
             a.column_stride,

@@ -6,6 +6,8 @@ pub mod checkpoint;
 mod crop;
 pub mod curves;
 pub mod dataset;
+#[cfg(test)]
+mod drop_check;
 pub mod export;
 pub mod fit;
 pub mod golden;

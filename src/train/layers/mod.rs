@@ -191,6 +191,7 @@ fn direction<R: Real, C: Cell + 'static>(
             inputs,
             units: recipe.units,
             return_sequences: recipe.return_sequences,
+            dropout: inside(recipe),
             recurrent_dropout: recipe.recurrent_dropout,
             cell,
         }),
@@ -199,10 +200,20 @@ fn direction<R: Real, C: Cell + 'static>(
             inputs,
             units: recipe.units,
             return_sequences: recipe.return_sequences,
+            dropout: inside(recipe),
             recurrent_dropout: recipe.recurrent_dropout,
             activation,
             recurrent_activation,
         }),
+    }
+}
+
+/// The share of the inputs that a layer itself drops: Keras draws a mask for each gate once something of the state is dropped,
+/// and else one for all of them, as [`Dropout`] does.
+fn inside(recipe: &recipe::Recurrent) -> f64 {
+    match recipe.recurrent_dropout > 0.0 {
+        true => recipe.dropout,
+        false => 0.0,
     }
 }
 
@@ -214,7 +225,7 @@ fn recurrent_layer<R: Real>(
 ) -> (Box<dyn Operation<R>>, Shape) {
     let direction = || -> Box<dyn Operation<R>> {
         let layer = direction();
-        if recipe.dropout == 0.0 {
+        if recipe.dropout == 0.0 || inside(recipe) > 0.0 {
             return layer;
         }
         let dropout = Dropout {

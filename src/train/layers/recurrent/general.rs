@@ -3,11 +3,13 @@
 
 mod row;
 
+use super::by_gate;
+use std::ops::Range;
+
 use super::super::{Backward, Context, Operation, Saved, zeroed};
 use crate::recipe::Activation;
-use crate::train::kernel::{View, product};
+use crate::train::kernel::{View, product, product_across};
 use crate::train::layers::activation::{apply, slope};
-use crate::train::layers::dropout::draw_mask;
 use crate::train::layout::Layout;
 use crate::train::real::Real;
 use row::{Row, RowBack};
@@ -45,7 +47,9 @@ pub struct General {
     pub units: usize,
     /// Every step's output, or each row's last.
     pub return_sequences: bool,
-    /// The share of the state that is dropped on its way to the next step's products.
+    /// The share of the inputs that is dropped of what each gate reads, the same at every step of a row.
+    pub dropout: f64,
+    /// The share of the state that is dropped on its way to the next step's gates, of each gate's own.
     pub recurrent_dropout: f64,
     /// Of the new state.
     pub activation: Activation,
@@ -63,25 +67,30 @@ impl<R: Real> Operation<R> for General {
     ) {
         let (layout, units, wide) = (context.layout, self.units, self.wide());
         let positions = layout.positions();
+        saved.parts.resize_with(1, Saved::default);
         let [gates, states, kept, mask, scratch, ..] = &mut saved.values;
-        mask.clear();
-        if self.recurrent_dropout > 0.0
-            && let Some(noise) = context.noise.as_deref_mut()
-        {
-            draw_mask(noise, self.recurrent_dropout, layout.rows() * units, mask);
-        }
+        let [input_mask, dropped, ..] = &mut saved.parts[0].values;
+        let count = self.kind.gates() * layout.rows();
+        let drawn = [
+            (self.recurrent_dropout, count * units),
+            (self.dropout, count * self.inputs),
+        ];
+        let noise = context.noise.as_deref_mut();
+        by_gate::draw(noise, drawn, [&mut *mask, &mut *input_mask]);
         let (outer_bias, inner_bias) = context.weight(2).split_at(wide);
         gates.clear();
         for _ in 0..positions {
             gates.extend_from_slice(outer_bias);
         }
         let kernel = View::new(context.weight(0), self.inputs, wide);
-        product(
-            gates,
-            View::new(input, positions, self.inputs),
-            kernel,
-            true,
-        );
+        for group in self.groups(input_mask) {
+            dropped.clear();
+            dropped.extend_from_slice(input);
+            self.drop_inputs(layout, input_mask, &group, dropped);
+            let input = View::new(dropped, positions, self.inputs);
+            let kernel = kernel.columns(group.start, group.len());
+            product_across(&mut gates[group.start..], wide, input, kernel, true);
+        }
         zeroed(states, positions * units);
         zeroed(kept, positions * units);
         let recurrent = View::new(context.weight(1), units, wide);
@@ -91,7 +100,6 @@ impl<R: Real> Operation<R> for General {
             let (inner, rest) = scratch.split_at_mut(running * wide);
             let (reset, rest) = rest.split_at_mut(running * wide);
             let before = &mut rest[..running * units];
-            self.states_before(layout, step, (states, mask), before);
             for row in inner.chunks_exact_mut(wide) {
                 // Only a GRU that resets behind the product has a bias there.
                 match inner_bias.is_empty() {
@@ -99,7 +107,12 @@ impl<R: Real> Operation<R> for General {
                     false => row.copy_from_slice(inner_bias),
                 }
             }
-            product(inner, View::new(before, running, units), recurrent, true);
+            for group in self.groups(mask) {
+                self.states_before(layout, step, (states, mask), &group, before);
+                let before = View::new(before, running, units);
+                let recurrent = recurrent.columns(group.start, group.len());
+                product_across(&mut inner[group.start..], wide, before, recurrent, true);
+            }
             if self.kind == Kind::GruResetBefore {
                 for row in 0..running {
                     let at = layout.offsets[step] + row;
@@ -169,7 +182,7 @@ impl<R: Real> Operation<R> for General {
         zeroed(by_recurrent, units * wide);
         zeroed(by_bias, context.weight(2).len());
         let (by_outer_bias, by_inner_bias) = by_bias.split_at_mut(wide);
-        let recurrent = View::new(context.weight(1), units, wide).transposed();
+        let recurrent = View::new(context.weight(1), units, wide);
         zeroed(scratch, layout.rows() * (wide + 3 * units));
         for step in (0..layout.steps()).rev() {
             let running = layout.running[step];
@@ -177,13 +190,16 @@ impl<R: Real> Operation<R> for General {
             let (before, rest) = rest.split_at_mut(running * units);
             let (reset, rest) = rest.split_at_mut(running * units);
             let by_before = &mut rest[..running * units];
-            self.states_before(layout, step, (states, mask), before);
+            // The last gate's: that of a GRU that resets before its product reads what the reset gate leaves of it.
+            let last = self.groups(mask).last().unwrap_or(0..wide);
+            self.states_before(layout, step, (states, mask), &last, before);
             if self.kind == Kind::GruResetBefore {
                 let here = layout.offsets[step]..layout.offsets[step] + running;
                 let gates_here = &gates[here.start * wide..here.end * wide];
                 let gradients = &by_states[here.start * units..here.end * units];
                 self.by_new_state(gates_here, gradients, inner);
-                product(by_before, View::new(inner, running, wide), recurrent, false);
+                let inner_here = View::new(inner, running, wide);
+                product(by_before, inner_here, recurrent.transposed(), false);
                 // The third gate's product had the state as the reset gate left it.
                 for (at, value) in reset.iter_mut().enumerate() {
                     let (row, unit) = (at / units, at % units);
@@ -211,32 +227,30 @@ impl<R: Real> Operation<R> for General {
                 };
                 row.backward(self);
             }
-            let by_inner = View::new(inner, running, wide);
-            let before = View::new(before, running, units).transposed();
-            product(by_recurrent, before, by_inner, true);
             if !by_inner_bias.is_empty() {
                 inner
                     .chunks_exact(wide)
                     .for_each(|row| add(by_inner_bias, row));
             }
-            // What the reset gate let through of its gradient is in there already.
-            let by_inner = View::new(inner, running, wide);
-            product(
-                by_before,
-                by_inner,
-                recurrent,
-                self.kind == Kind::GruResetBefore,
-            );
-            let Some(earlier) = step.checked_sub(1) else {
-                continue;
-            };
-            for (row, gradient) in by_before.chunks_exact_mut(units).enumerate() {
-                if let Some(factors) = mask.get(row * units..(row + 1) * units) {
-                    let pairs = gradient.iter_mut().zip(factors);
-                    pairs.for_each(|(value, factor)| *value *= *factor);
+            for group in self.groups(mask).rev() {
+                self.states_before(layout, step, (states, mask), &group, before);
+                let by_inner = View::new(inner, running, wide).columns(group.start, group.len());
+                let turned = View::new(before, running, units).transposed();
+                let by_group = &mut by_recurrent[group.start..];
+                product_across(by_group, wide, turned, by_inner, true);
+                // What the reset gate let through of its gradient is in there already, and goes by the last gate's mask.
+                let through = self.kind == Kind::GruResetBefore && group.end == wide;
+                let recurrent = recurrent.columns(group.start, group.len()).transposed();
+                product(by_before, by_inner, recurrent, through);
+                let Some(earlier) = step.checked_sub(1) else {
+                    continue;
+                };
+                let mask = self.of_group(mask, &group);
+                for (row, gradient) in by_before.chunks_exact_mut(units).enumerate() {
+                    scale(gradient, mask, row);
+                    let old = layout.position(earlier, row) * units;
+                    add(&mut by_states[old..old + units], gradient);
                 }
-                let old = layout.position(earlier, row) * units;
-                add(&mut by_states[old..old + units], gradient);
             }
         }
         for row in gates.chunks_exact(wide) {
@@ -244,17 +258,58 @@ impl<R: Real> Operation<R> for General {
         }
         let by_gates = View::new(gates, positions, wide);
         zeroed(by_kernel, self.inputs * wide);
-        let input = View::new(pass.input, positions, self.inputs);
-        product(by_kernel, input.transposed(), by_gates, false);
         zeroed(pass.input_gradient, pass.input.len());
-        let kernel = View::new(context.weight(0), self.inputs, wide).transposed();
-        product(pass.input_gradient, by_gates, kernel, false);
+        let kernel = View::new(context.weight(0), self.inputs, wide);
+        let [input_mask, dropped, ..] = &mut pass.saved.parts[0].values;
+        for group in self.groups(input_mask) {
+            let by_gates = by_gates.columns(group.start, group.len());
+            dropped.clear();
+            dropped.extend_from_slice(pass.input);
+            self.drop_inputs(layout, input_mask, &group, dropped);
+            let turned = View::new(dropped, positions, self.inputs).transposed();
+            product_across(&mut by_kernel[group.start..], wide, turned, by_gates, false);
+            let kernel = kernel.columns(group.start, group.len()).transposed();
+            product(dropped, by_gates, kernel, false);
+            self.drop_inputs(layout, input_mask, &group, dropped);
+            add(pass.input_gradient, dropped);
+        }
     }
 }
 
 impl General {
     fn wide(&self) -> usize {
         self.kind.gates() * self.units
+    }
+
+    /// The columns of the gates that read the same values: all, or each gate's where each has a mask of its own.
+    fn groups<R>(&self, masks: &[R]) -> impl DoubleEndedIterator<Item = Range<usize>> + use<R> {
+        let wide = self.wide();
+        let each = if masks.is_empty() { wide } else { self.units };
+        (0..wide / each).map(move |group| group * each..(group + 1) * each)
+    }
+
+    /// Their mask, of all rows.
+    fn of_group<'a, R>(&self, masks: &'a [R], group: &Range<usize>) -> &'a [R] {
+        let each = masks.len() / self.kind.gates();
+        let gate = group.start / self.units;
+        &masks[gate * each..(gate + 1) * each]
+    }
+
+    /// What a group reads of the inputs.
+    fn drop_inputs<R: Real>(
+        &self,
+        layout: &Layout,
+        masks: &[R],
+        group: &Range<usize>,
+        values: &mut [R],
+    ) {
+        let mask = self.of_group(masks, group);
+        for step in 0..layout.steps() {
+            let rows = values[layout.offsets[step] * self.inputs..].chunks_exact_mut(self.inputs);
+            for (row, values) in rows.take(layout.running[step]).enumerate() {
+                scale(values, mask, row);
+            }
+        }
     }
 
     /// Of a GRU that resets before its product: the gradients by what went into the third gates of a step's rows, alone in
@@ -272,26 +327,34 @@ impl General {
         }
     }
 
-    /// The states that go into a step's products: `[running, units]`.
+    /// The states that go into a step's products of a group: `[running, units]`.
     fn states_before<R: Real>(
         &self,
         layout: &Layout,
         step: usize,
-        (states, mask): (&[R], &[R]),
+        (states, masks): (&[R], &[R]),
+        group: &Range<usize>,
         before: &mut [R],
     ) {
         let Some(earlier) = step.checked_sub(1) else {
             before.fill(R::ZERO);
             return;
         };
+        let mask = self.of_group(masks, group);
         for (row, before) in before.chunks_exact_mut(self.units).enumerate() {
             let old = layout.position(earlier, row) * self.units;
             before.copy_from_slice(&states[old..old + self.units]);
-            if let Some(factors) = mask.get(row * self.units..(row + 1) * self.units) {
-                let pairs = before.iter_mut().zip(factors);
-                pairs.for_each(|(value, factor)| *value *= *factor);
-            }
+            scale(before, mask, row);
         }
+    }
+}
+
+/// Multiplies by a row's part of a mask, where there is one.
+fn scale<R: Real>(values: &mut [R], mask: &[R], row: usize) {
+    let len = values.len();
+    if let Some(factors) = mask.get(row * len..(row + 1) * len) {
+        let pairs = values.iter_mut().zip(factors);
+        pairs.for_each(|(value, factor)| *value *= *factor);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Recurrent layers, from one skeleton: a product for the inputs of a chunk of steps, a small product and the cell's own
 //! arithmetic for each step, and backward the same, with the weights' gradients gathered while a chunk is in the cache.
 
+mod by_gate;
 mod general;
 mod gru;
 mod lstm;
@@ -8,7 +9,6 @@ mod simple_rnn;
 mod steps;
 mod steps_back;
 
-use super::dropout::draw_mask;
 use super::{Backward, Context, Operation, Saved, sized, zeroed};
 use crate::train::real::Real;
 use crate::train::vector::Vector;
@@ -22,6 +22,9 @@ use steps_back::StepsBack;
 
 /// The place of the states in [`Saved::values`], where they are not the output.
 const STATES: usize = 1;
+
+/// The place of the inputs' masks in the [`Saved::values`] of products by gate.
+const INPUT_MASKS: usize = 0;
 
 /// What a kind of recurrent layer does to one row at one step. Weights and gates are Keras's, in its order.
 pub trait Cell: Send + Sync {
@@ -85,7 +88,10 @@ pub struct Recurrent<C> {
     pub units: usize,
     /// Every step's output, or each row's last.
     pub return_sequences: bool,
-    /// The share of the state that is dropped on its way to the next step, the same at every step of a row.
+    /// The share of the inputs that is dropped of what each gate reads, the same at every step of a row.
+    pub dropout: f64,
+    /// The share of the state that is dropped on its way to the next step's gates, of each gate's own, the same at every step of
+    /// a row.
     pub recurrent_dropout: f64,
     /// The kind.
     pub cell: C,
@@ -100,16 +106,27 @@ impl<C: Cell, R: Real> Operation<R> for Recurrent<C> {
         output: &mut Vec<R>,
     ) {
         let (units, wide) = (self.units, C::GATES * self.units);
-        let Saved { values, packed, .. } = saved;
+        saved.parts.resize_with(1, Saved::default);
+        let Saved {
+            values,
+            packed,
+            parts,
+            ..
+        } = saved;
         let [gates, states, kept, more_kept, mask, scratch, ..] = values;
         let layout = context.layout;
         let positions = layout.positions();
-        mask.clear();
-        if self.recurrent_dropout > 0.0
-            && let Some(noise) = context.noise.as_deref_mut()
-        {
-            draw_mask(noise, self.recurrent_dropout, layout.rows() * units, mask);
-        }
+        let count = C::GATES * layout.rows();
+        let drawn = [
+            (self.recurrent_dropout, count * units),
+            (self.dropout, count * self.inputs),
+        ];
+        let noise = context.noise.as_deref_mut();
+        by_gate::draw(
+            noise,
+            drawn,
+            [&mut *mask, &mut parts[0].values[INPUT_MASKS]],
+        );
         // Where every state is answered, the answer is the states.
         let answered = &mut *output;
         let states = if self.return_sequences {
@@ -122,8 +139,7 @@ impl<C: Cell, R: Real> Operation<R> for Recurrent<C> {
             sized(buffer, positions * units); // [positions, units]
         }
         let rows = layout.rows();
-        sized(scratch, rows * (wide + units));
-        let (inner, dropped) = scratch.split_at_mut(rows * wide);
+        sized(scratch, rows * wide);
         let [kernel, recurrent, _] = packed;
         R::vectorised(Steps {
             layer: self,
@@ -132,12 +148,12 @@ impl<C: Cell, R: Real> Operation<R> for Recurrent<C> {
             kernel,
             recurrent,
             mask,
+            by_gate: &mut parts[0],
             input,
             gates,
             states,
             kept: [kept, more_kept],
-            inner,
-            dropped,
+            inner: scratch,
         });
         if !self.return_sequences {
             output.clear();
@@ -152,7 +168,12 @@ impl<C: Cell, R: Real> Operation<R> for Recurrent<C> {
         let (units, wide) = (self.units, C::GATES * self.units);
         let layout = context.layout;
         let positions = layout.positions();
-        let Saved { values, packed, .. } = pass.saved;
+        let Saved {
+            values,
+            packed,
+            parts,
+            ..
+        } = pass.saved;
         let [
             gates,
             states,
@@ -200,6 +221,7 @@ impl<C: Cell, R: Real> Operation<R> for Recurrent<C> {
             weights: [0, 1].map(|at| context.weight(at)),
             packed,
             mask,
+            by_gate: &mut parts[0],
             input: pass.input,
             from_above,
             gates,

@@ -1,7 +1,9 @@
 //! The steps of one direction forward.
 
-use super::{Cell, Forward, Recurrent};
+use super::by_gate::{Masked, pack_gates};
+use super::{Cell, Forward, INPUT_MASKS, Recurrent};
 use crate::train::kernel::{Left, Size, multiply, pack};
+use crate::train::layers::Saved;
 use crate::train::layout::Layout;
 use crate::train::real::Real;
 use crate::train::vector::{Kernel, Vector};
@@ -15,16 +17,17 @@ pub(super) struct Steps<'a, C, R> {
     /// The kernels as products read them.
     pub kernel: &'a mut Vec<R>,
     pub recurrent: &'a mut Vec<R>,
-    /// Of the recurrent dropout, `[rows, units]`, or nothing.
+    /// Of the recurrent dropout, `[gates, rows, units]`, or nothing.
     pub mask: &'a [R],
+    /// The inputs' masks, `[gates, rows, inputs]`, or nothing, and scratch where each gate has a mask of its own.
+    pub by_gate: &'a mut Saved<R>,
     pub input: &'a [R],
     /// `[positions, gates units]`.
     pub gates: &'a mut [R],
     pub states: &'a mut [R],
     pub kept: [&'a mut [R]; 2],
-    /// Scratch for a step: the recurrent product and the states that go into it.
+    /// Scratch for a step: the recurrent product.
     pub inner: &'a mut [R],
-    pub dropped: &'a mut [R],
 }
 
 impl<C: Cell, R: Real> Kernel<R> for Steps<'_, C, R> {
@@ -35,8 +38,21 @@ impl<C: Cell, R: Real> Kernel<R> for Steps<'_, C, R> {
         let Recurrent { inputs, units, .. } = *self.layer;
         let wide = C::GATES * units;
         let [kernel, recurrent, _] = self.weights;
-        pack::<V>(kernel, (inputs, wide), false, self.kernel);
-        pack::<V>(recurrent, (units, wide), false, self.recurrent);
+        let inputs_by_gate = std::mem::take(&mut self.by_gate.values[INPUT_MASKS]);
+        match inputs_by_gate.is_empty() {
+            true => pack::<V>(kernel, (inputs, wide), false, self.kernel),
+            false => {
+                let size = (inputs, units, C::GATES);
+                pack_gates::<V>(kernel, size, false, self.kernel, self.by_gate);
+            }
+        }
+        match self.mask.is_empty() {
+            true => pack::<V>(recurrent, (units, wide), false, self.recurrent),
+            false => {
+                let size = (units, units, C::GATES);
+                pack_gates::<V>(recurrent, size, false, self.recurrent, self.by_gate);
+            }
+        }
         let layout = self.layout;
         for steps in &layout.chunks {
             let at = layout.offsets[steps.start]..layout.offsets[steps.end];
@@ -45,14 +61,27 @@ impl<C: Cell, R: Real> Kernel<R> for Steps<'_, C, R> {
                 k: inputs,
                 n: wide,
             };
-            let input = Left::Rows(&self.input[inputs * at.start..inputs * at.end]);
+            let input = &self.input[inputs * at.start..inputs * at.end];
             let gates = &mut self.gates[wide * at.start..wide * at.end];
-            multiply::<V>(token, gates, input, self.kernel, size, false);
+            if inputs_by_gate.is_empty() {
+                multiply::<V>(token, gates, Left::Rows(input), self.kernel, size, false);
+            } else {
+                let masked = Masked {
+                    values: input,
+                    masks: &inputs_by_gate,
+                    features: inputs,
+                    gates: C::GATES,
+                    units,
+                    running: &layout.running[steps.clone()],
+                };
+                masked.products::<V>(token, gates, self.kernel, self.by_gate);
+            }
             for step in steps.clone() {
                 self.multiply_states::<V>(token, step);
                 self.step::<V>(token, step);
             }
         }
+        self.by_gate.values[INPUT_MASKS] = inputs_by_gate;
     }
 }
 
@@ -68,13 +97,18 @@ impl<C: Cell, R: Real> Steps<'_, C, R> {
             return;
         };
         let rows = running.min(layout.running[before]);
-        let mut states = &self.states[layout.offsets[before] * units..][..rows * units];
+        let states = &self.states[layout.offsets[before] * units..][..rows * units];
         if !self.mask.is_empty() {
-            let dropped = &mut self.dropped[..rows * units];
-            for ((to, value), factor) in dropped.iter_mut().zip(states).zip(self.mask) {
-                *to = *value * *factor;
-            }
-            states = dropped;
+            let masked = Masked {
+                values: states,
+                masks: self.mask,
+                features: units,
+                gates: C::GATES,
+                units,
+                running: &[rows],
+            };
+            masked.products::<V>(token, self.inner, self.recurrent, self.by_gate);
+            return;
         }
         let size = Size {
             rows,

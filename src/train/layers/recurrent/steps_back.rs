@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
-use super::{BackwardRow, Cell, Recurrent};
+use super::by_gate::{Masked, pack_gates};
+use super::{BackwardRow, Cell, INPUT_MASKS, Recurrent};
 use crate::train::kernel::{Left, Size, add_rows, multiply, pack};
+use crate::train::layers::Saved;
 use crate::train::layout::Layout;
 use crate::train::real::Real;
 use crate::train::vector::{Kernel, Vector};
@@ -16,7 +18,9 @@ pub(super) struct StepsBack<'a, C, R> {
     pub weights: [&'a [R]; 2],
     /// As products read them: the two kernels turned, and a chunk's gradients.
     pub packed: &'a mut [Vec<R>; 3],
+    /// As forward.
     pub mask: &'a [R],
+    pub by_gate: &'a mut Saved<R>,
     pub input: &'a [R],
     /// The gradient by every step's state from the layer above, `[positions, units]`.
     pub from_above: &'a [R],
@@ -44,8 +48,20 @@ impl<C: Cell, R: Real> Kernel<R> for StepsBack<'_, C, R> {
         let Recurrent { inputs, units, .. } = *self.layer;
         let wide = C::GATES * units;
         let [kernel, recurrent] = self.weights;
-        pack::<V>(kernel, (wide, inputs), true, &mut self.packed[0]);
-        pack::<V>(recurrent, (wide, units), true, &mut self.packed[1]);
+        match self.by_gate.values[INPUT_MASKS].is_empty() {
+            true => pack::<V>(kernel, (wide, inputs), true, &mut self.packed[0]),
+            false => {
+                let size = (inputs, units, C::GATES);
+                pack_gates::<V>(kernel, size, true, &mut self.packed[0], self.by_gate);
+            }
+        }
+        match self.mask.is_empty() {
+            true => pack::<V>(recurrent, (wide, units), true, &mut self.packed[1]),
+            false => {
+                let size = (units, units, C::GATES);
+                pack_gates::<V>(recurrent, size, true, &mut self.packed[1], self.by_gate);
+            }
+        }
         let layout = self.layout;
         for steps in layout.chunks.iter().rev() {
             for step in steps.clone().rev() {
@@ -115,13 +131,20 @@ impl<C: Cell, R: Real> StepsBack<'_, C, R> {
             k: wide,
             n: units,
         };
+        if !self.mask.is_empty() {
+            let masked = Masked {
+                values: &[],
+                masks: self.mask,
+                features: units,
+                gates: C::GATES,
+                units,
+                running: &[running],
+            };
+            masked.by_values::<V>(token, self.after, by_states, &self.packed[1], self.by_gate);
+            return;
+        }
         let by_states = Left::Rows(by_states);
         multiply::<V>(token, self.after, by_states, &self.packed[1], size, false);
-        if let Some(mask) = self.mask.get(..running * units) {
-            for (value, factor) in self.after.iter_mut().zip(mask) {
-                *value *= *factor;
-            }
-        }
         // Rows that come out of the pads at this step leave their gradients there.
         let old = layout.running[before];
         for started in old..running {
@@ -151,15 +174,30 @@ impl<C: Cell, R: Real> StepsBack<'_, C, R> {
             n: inputs,
         };
         let by_input = &mut self.by_input[input.clone()];
-        multiply::<V>(token, by_input, Left::Rows(by_inputs), turned, size, false);
-        pack::<V>(by_inputs, (at.len(), wide), false, packed);
-        let size = Size {
-            rows: inputs,
-            k: at.len(),
-            n: wide,
-        };
-        let input = Left::Columns(&self.input[input]);
-        multiply::<V>(token, self.by_kernel, input, packed, size, true);
+        let masks = std::mem::take(&mut self.by_gate.values[INPUT_MASKS]);
+        if masks.is_empty() {
+            multiply::<V>(token, by_input, Left::Rows(by_inputs), turned, size, false);
+            pack::<V>(by_inputs, (at.len(), wide), false, packed);
+            let size = Size {
+                rows: inputs,
+                k: at.len(),
+                n: wide,
+            };
+            let input = Left::Columns(&self.input[input]);
+            multiply::<V>(token, self.by_kernel, input, packed, size, true);
+        } else {
+            let masked = Masked {
+                values: &self.input[input],
+                masks: &masks,
+                features: inputs,
+                gates: C::GATES,
+                units,
+                running: &layout.running[steps.clone()],
+            };
+            masked.by_values::<V>(token, by_input, by_inputs, turned, self.by_gate);
+            masked.by_kernel::<V>(token, self.by_kernel, by_inputs, self.by_gate);
+        }
+        self.by_gate.values[INPUT_MASKS] = masks;
         let (bias, inner_bias) = self.by_bias.split_at_mut(wide);
         add_rows::<V>(token, bias, by_inputs);
         let by_states = match C::INNER_BIAS {
@@ -175,18 +213,30 @@ impl<C: Cell, R: Real> StepsBack<'_, C, R> {
         if count == 0 {
             return;
         }
+        let before = Before {
+            layout,
+            steps: later.clone(),
+            units,
+            states: self.states,
+        };
+        let states = &before.states(self.shifted)[..count * units];
+        if !self.mask.is_empty() {
+            let masked = Masked {
+                values: states,
+                masks: self.mask,
+                features: units,
+                gates: C::GATES,
+                units,
+                running: &layout.running[later],
+            };
+            let gradients = &by_states[skipped * wide..];
+            masked.by_kernel::<V>(token, self.by_recurrent, gradients, self.by_gate);
+            return;
+        }
         if C::INNER_BIAS || skipped > 0 {
             let gradients = &by_states[skipped * wide..];
             pack::<V>(gradients, (count, wide), false, packed);
         }
-        let before = Before {
-            layout,
-            steps: later,
-            units,
-            states: self.states,
-            mask: self.mask,
-        };
-        let states = &before.states(self.shifted)[..count * units];
         let size = Size {
             rows: units,
             k: count,
@@ -203,7 +253,6 @@ struct Before<'a, R> {
     steps: Range<usize>,
     units: usize,
     states: &'a [R],
-    mask: &'a [R],
 }
 
 impl<'a, R: Real> Before<'a, R> {
@@ -212,7 +261,7 @@ impl<'a, R: Real> Before<'a, R> {
         let Self { layout, units, .. } = self;
         let earlier = self.steps.start - 1..self.steps.end;
         let running = &layout.running[earlier];
-        if self.mask.is_empty() && running.iter().all(|count| *count == running[0]) {
+        if running.iter().all(|count| *count == running[0]) {
             return &self.states[layout.offsets[self.steps.start - 1] * units..];
         }
         let mut places = gathered.chunks_exact_mut(units);
@@ -221,11 +270,6 @@ impl<'a, R: Real> Before<'a, R> {
             for (rank, place) in places.by_ref().take(layout.running[step]).enumerate() {
                 let position = layout.offsets[step - 1] + rank.min(old - 1);
                 place.copy_from_slice(&self.states[position * units..][..units]);
-                if let Some(factors) = self.mask.get(rank * units..(rank + 1) * units) {
-                    for (value, factor) in place.iter_mut().zip(factors) {
-                        *value *= *factor;
-                    }
-                }
             }
         }
         gathered
