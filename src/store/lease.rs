@@ -1,8 +1,8 @@
 //! Jobs as workers see them: claimed by lease, kept by heartbeats, ended only by whoever holds the lease.
 //!
 //! A lease that has run out can be claimed by anybody, and whatever its old holder says after that changes nothing. A job
-//! that fails, or whose worker is lost before it has written a new checkpoint, has used up an attempt; a job without
-//! attempts left is claimed by nobody. Which of these holds is decided in single statements.
+//! that fails, or whose worker is lost before a checkpoint is further than any before it, has used up an attempt; a job
+//! without attempts left is claimed by nobody. Which of these holds is decided in single statements.
 
 use std::time::Duration;
 
@@ -74,13 +74,14 @@ impl Store {
         let token = Id::random();
         let sql = self.sql(&format!(
             "update training_jobs set \
-             attempts = attempts + case when state = 'running' and checkpoint <= claimed_checkpoint then 1 else 0 end, \
+             attempts = attempts + case when state = 'running' and {{no_further}} then 1 else 0 end, \
+             furthest = case when furthest < checkpoint then checkpoint else furthest end, \
              state = 'running', worker = $1, lease = $2, lease_ms = $3, lease_until_ms = {{now}} + $3, \
              claimed_checkpoint = checkpoint, started_ms = coalesce(started_ms, {{now}}) \
              where id = (select id from training_jobs where \
                (state = 'queued' and (run_after_ms <= {{now}} or run_after_ms - {{now}} > 3600000)) \
                or (state = 'running' and {{expired}} and cancel_requested = 0 \
-                   and (checkpoint > claimed_checkpoint or attempts + 1 < max_attempts)) \
+                   and (not {{no_further}} or attempts + 1 < max_attempts)) \
                order by created_ms, id limit 1 {{skip_locked}}) \
              returning {COLUMNS}"
         ));
@@ -105,7 +106,7 @@ impl Store {
                else 'its worker was lost too often without a new checkpoint' end, \
              state = case when cancel_requested = 1 then 'cancelled' else 'failed' end \
              where state = 'running' and {expired} and (cancel_requested = 1 \
-               or (checkpoint <= claimed_checkpoint and attempts + 1 >= max_attempts))",
+               or ({no_further} and attempts + 1 >= max_attempts))",
         ))
         .execute(&self.pool)
         .await?;

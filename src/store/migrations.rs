@@ -11,12 +11,20 @@ use super::{Dialect, StoreError};
 const TURNS: usize = 5;
 
 /// Number, what it does, and how each database says it.
-const MIGRATIONS: [(i64, &str, &str, &str); 1] = [(
-    1,
-    "registry, jobs, feedback",
-    include_str!("../../migrations/sqlite/0001_registry_jobs_feedback.sql"),
-    include_str!("../../migrations/postgres/0001_registry_jobs_feedback.sql"),
-)];
+const MIGRATIONS: [(i64, &str, &str, &str); 2] = [
+    (
+        1,
+        "registry, jobs, feedback",
+        include_str!("../../migrations/sqlite/0001_registry_jobs_feedback.sql"),
+        include_str!("../../migrations/postgres/0001_registry_jobs_feedback.sql"),
+    ),
+    (
+        2,
+        "furthest",
+        include_str!("../../migrations/sqlite/0002_furthest.sql"),
+        include_str!("../../migrations/postgres/0002_furthest.sql"),
+    ),
+];
 
 /// Runs those that the database has not seen.
 ///
@@ -52,4 +60,80 @@ pub(super) async fn run(pool: &AnyPool, dialect: Dialect) -> Result<(), StoreErr
     }
     migrator.run(pool).await?;
     Ok(())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    /// The statements of a migration, on a line each and without remarks.
+    fn statements(sql: &str) -> Vec<String> {
+        let lines = sql.lines().filter(|line| !line.starts_with("--"));
+        let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
+        let all = words.join(" ");
+        let each = all.split(';').map(str::trim);
+        each.filter(|one| !one.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// An older program inserts rows without the new column and reads rows that have it.
+    fn only_adds(statement: &str) -> bool {
+        let words: Vec<&str> = statement.split(' ').collect();
+        let column = words.starts_with(&["alter", "table"])
+            && words.get(3..5) == Some(&["add", "column"])
+            && (statement.contains(" default ") || !statement.contains(" not null"));
+        column || words.starts_with(&["create", "table"]) || words.starts_with(&["create", "index"])
+    }
+
+    #[test]
+    fn both_databases_have_every_migration_under_the_same_number() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+        for (database, mut known) in [
+            (
+                "sqlite",
+                MIGRATIONS.map(|(number, _, sql, _)| (number, sql)),
+            ),
+            (
+                "postgres",
+                MIGRATIONS.map(|(number, _, _, sql)| (number, sql)),
+            ),
+        ] {
+            known.sort_unstable();
+            let mut files: Vec<_> = std::fs::read_dir(root.join(database))
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .collect();
+            files.sort();
+            let read = files.iter().map(|path| {
+                let name = path.file_name().unwrap().to_str().unwrap();
+                let number: i64 = name.split('_').next().unwrap().parse().unwrap();
+                (number, std::fs::read_to_string(path).unwrap())
+            });
+            let read: Vec<(i64, String)> = read.collect();
+            let known: Vec<_> = known.map(|(n, sql)| (n, sql.to_owned())).to_vec();
+            assert_eq!(read, known, "{database}");
+            let numbers: Vec<i64> = read.into_iter().map(|(number, _)| number).collect();
+            assert_eq!(numbers, (1..=MIGRATIONS.len() as i64).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn what_came_after_the_first_only_adds() {
+        for (number, _, sqlite, postgres) in &MIGRATIONS[1..] {
+            for sql in [sqlite, postgres] {
+                for statement in statements(sql) {
+                    assert!(only_adds(&statement), "{number}: {statement}");
+                }
+            }
+        }
+        for statement in [
+            "alter table training_jobs drop column error",
+            "alter table training_jobs add column rank bigint not null",
+            "update training_jobs set attempts = 0",
+        ] {
+            assert!(!only_adds(statement), "{statement}");
+        }
+    }
 }

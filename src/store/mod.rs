@@ -145,7 +145,7 @@ impl Store {
 
     /// A statement in this database's words: `{now}` is its clock in milliseconds, `{skip_locked}` passes over rows that
     /// another is just claiming, `{expired}` is a lease that has run out, or one that a jump of the clock has put further
-    /// ahead than it can be.
+    /// ahead than it can be, `{no_further}` is a job of which no checkpoint holds more than one did when it was claimed.
     fn sql(&self, template: &str) -> AssertSqlSafe<String> {
         let (now, skip_locked) = match self.dialect {
             // One statement writes at a time.
@@ -156,9 +156,12 @@ impl Store {
             ),
         };
         let expired = "(lease_until_ms < {now} or lease_until_ms - {now} > lease_ms)";
+        // The first half is what programs before migration 2 know of.
+        let no_further = "(checkpoint <= claimed_checkpoint or checkpoint <= furthest)";
         AssertSqlSafe(
             template
                 .replace("{expired}", expired)
+                .replace("{no_further}", no_further)
                 .replace("{now}", now)
                 .replace("{skip_locked}", skip_locked),
         )

@@ -118,6 +118,7 @@ impl Attempt {
         let (checkpoints, start) = self.begin(&prepared)?;
         let mut observer = Observer::new(self, &start);
         let steps = observer.checkpoint;
+        self.pulse.tell(steps, json!({"phase": "training"}));
         self.wait(self.store.started(&self.lease, steps))?;
         let finished = prepared.train(start.state, Some(&checkpoints), &mut |event| {
             observer.observe(&event)
@@ -140,7 +141,7 @@ impl Attempt {
 
     fn prepare(&self) -> Result<Prepared, End> {
         let job = &self.lease.job;
-        self.pulse.tell(job.checkpoint, json!({"phase": "reading"}));
+        self.pulse.tell_phase(json!({"phase": "reading"}));
         let feedback = if reviews::wants_feedback(job) {
             let languages = job.recipe["languages"].as_array();
             let languages = languages.into_iter().flatten().filter_map(|l| l.as_str());

@@ -108,6 +108,40 @@ fn a_worker_lost_without_a_new_checkpoint_has_used_up_an_attempt() {
 }
 
 #[test]
+fn a_worker_lost_where_others_were_before_has_used_up_an_attempt() {
+    on_both(async |database| {
+        let store = database.store();
+        let (id, _) = store.enqueue(&job("shop")).await.unwrap();
+        let beat = Beat {
+            checkpoint: 500,
+            progress: None,
+        };
+        // No checkpoint is found by whoever comes next, and each gets as far as the first and is lost there.
+        let mut claimed = Vec::new();
+        for _ in 0..2 {
+            let lease = claim_when_over(&store, OVER).await;
+            claimed.push(lease.job.attempts);
+            store.started(&lease, 0).await.unwrap();
+            store.beat(&lease, &beat).await.unwrap();
+        }
+        let lease = claim_when_over(&store, LONG).await;
+        claimed.push(lease.job.attempts);
+        assert_eq!(claimed, [0, 0, 1], "only the first has got further");
+        store.put_back(&lease, OVER).await.unwrap();
+        let lease = claim_when_over(&store, OVER).await;
+        store.started(&lease, 0).await.unwrap();
+        store.beat(&lease, &beat).await.unwrap();
+        while store.job(&id).await.unwrap().unwrap().state == JobState::Running {
+            assert!(claim(&store, LONG).await.is_none());
+        }
+        assert_eq!(
+            store.job(&id).await.unwrap().unwrap().state,
+            JobState::Failed
+        );
+    });
+}
+
+#[test]
 fn a_failure_is_tried_again_as_often_as_the_job_allows() {
     on_both(async |database| {
         let store = database.store();

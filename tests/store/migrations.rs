@@ -1,8 +1,9 @@
 //! Migrations: by several processes at once, and under an older program.
 
-use sentiment::store::Store;
+use sentiment::store::{JobState, Store};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _};
 
-use crate::{LONG, claim, job, on_both};
+use crate::{Database, LONG, claim, claim_when_over, job, on_both};
 
 #[test]
 fn several_processes_migrate_one_database_at_once() {
@@ -38,6 +39,59 @@ fn an_older_program_works_on_with_what_a_newer_one_has_added() {
         restarted.enqueue(&job("shop")).await.unwrap();
         assert!(claim(&restarted, LONG).await.is_some(), "and starts again");
     });
+}
+
+/// What a program says that knows the first migration and no other.
+const BEFORE: &str = include_str!("../fixtures/store/before_migration_2.sql");
+
+#[test]
+fn what_an_older_program_says_finds_the_same_rows_after_later_migrations() {
+    on_both(async |database| {
+        let new = database.store();
+        new.ready().await.unwrap();
+        old_program(&database).await;
+        let first = format!("{:032}", 1).parse().unwrap();
+        let found = new.job(&first).await.unwrap().unwrap();
+        assert_eq!(
+            (found.state, found.attempts),
+            (JobState::Succeeded, 1),
+            "{found:?}"
+        );
+        assert_eq!(new.active().await.unwrap()[0].version, 7);
+        // And a new program takes over what the old one has lost.
+        let lease = claim_when_over(&new, LONG).await;
+        assert_eq!((lease.job.name.as_str(), lease.job.attempts), ("lost", 1));
+    });
+}
+
+async fn old_program(database: &Database) {
+    let mut connection = AnyConnection::connect(&database.url).await.unwrap();
+    let (now, skip_locked) = match database.url.starts_with("sqlite") {
+        true => ("cast(unixepoch('subsec') * 1000 as integer)", ""),
+        false => (
+            "(extract(epoch from clock_timestamp()) * 1000)::bigint",
+            "for update skip locked",
+        ),
+    };
+    let expired = "(lease_until_ms < {now} or lease_until_ms - {now} > lease_ms)";
+    let said = BEFORE
+        .replace("{expired}", expired)
+        .replace("{now}", now)
+        .replace("{skip_locked}", skip_locked);
+    let mut lines = said.lines().skip(1).filter(|line| !line.is_empty());
+    let mut count = 0;
+    while let (Some(remark), Some(statement)) = (lines.next(), lines.next()) {
+        let rows: u64 = remark.rsplit(": ").next().unwrap().parse().unwrap();
+        let safe = AssertSqlSafe(statement);
+        let answers = statement.starts_with("select") || statement.contains(" returning ");
+        let found = match answers {
+            true => connection.fetch_all(safe).await.map(|f| f.len() as u64),
+            false => connection.execute(safe).await.map(|d| d.rows_affected()),
+        };
+        assert_eq!(found.unwrap(), rows, "{remark}");
+        count += 1;
+    }
+    assert_eq!(count, BEFORE.matches(';').count());
 }
 
 #[tokio::test]
