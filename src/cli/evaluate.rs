@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::worker::Aside;
 use anyhow::Context as _;
 use clap::ValueEnum;
 use serde::Serialize;
-use tempfile::NamedTempFile;
 
 use super::feedback::{FeedbackArgs, is_feedback};
 use super::open::OpenArgs;
@@ -271,7 +271,7 @@ fn logit(score: Score) -> f64 {
 fn sources(
     args: &Args,
     manifest: &Manifest,
-    feedback: Option<&NamedTempFile>,
+    feedback: Option<&Aside>,
 ) -> anyhow::Result<Vec<Source>> {
     let mut sources: Vec<Source> = Vec::new();
     for data in &args.data {

@@ -3,14 +3,13 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use tempfile::NamedTempFile;
 
 use super::Usage;
 use super::registry::Registry;
 use crate::config::Database;
 use crate::store::FeedbackFilter;
 use crate::train::dataset::DataArg;
-use crate::worker::{FEEDBACK, put_aside};
+use crate::worker::{Aside, FEEDBACK};
 
 /// Where it is kept, and which of it.
 #[derive(Debug, clap::Args)]
@@ -30,11 +29,7 @@ pub(super) fn is_feedback(data: &DataArg) -> bool {
 
 impl FeedbackArgs {
     /// What is kept in these languages, as a file; none without a database.
-    pub fn read(
-        &self,
-        data: &[DataArg],
-        languages: &[String],
-    ) -> anyhow::Result<Option<NamedTempFile>> {
+    pub fn read(&self, data: &[DataArg], languages: &[String]) -> anyhow::Result<Option<Aside>> {
         let Some(database) = &self.database else {
             return Ok(None);
         };
@@ -47,14 +42,14 @@ impl FeedbackArgs {
             model: self.feedback_model.clone(),
             until_ms: None,
         };
-        let kept = Registry::open(database, None)?.feedback(&filter)?;
-        match (kept.is_empty(), &self.feedback_model) {
-            (false, _) => {
-                let file = put_aside(&kept).context("feedback cannot be put aside")?;
-                Ok(Some(file))
-            }
-            (true, Some(model)) => anyhow::bail!("there is no feedback on answers of {model:?}"),
-            (true, None) => anyhow::bail!("there is no feedback in the model's languages"),
+        let no_room = "feedback cannot be put aside";
+        let mut kept = Aside::within(&std::env::temp_dir()).context(no_room)?;
+        Registry::open(database, None)?.feedback(&filter, &mut kept)?;
+        let kept = kept.whole().context(no_room)?;
+        match (kept.rows(), &self.feedback_model) {
+            (1.., _) => Ok(Some(kept)),
+            (0, Some(model)) => anyhow::bail!("there is no feedback on answers of {model:?}"),
+            (0, None) => anyhow::bail!("there is no feedback in the model's languages"),
         }
     }
 }

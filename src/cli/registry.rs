@@ -9,7 +9,8 @@ use crate::bundle::{Manifest, Version};
 use crate::config::{self, Database, ModelStore};
 use crate::recipe::valid_name;
 use crate::storage::Storage;
-use crate::store::{ActiveVersion, Feedback, FeedbackFilter, Registered, Store};
+use crate::store::{ActiveVersion, FeedbackFilter, Registered, Store};
+use crate::worker::Aside;
 
 /// Both, with the thread that asks them.
 pub(super) struct Registry {
@@ -87,9 +88,18 @@ impl Registry {
         Ok(Some(self.threads.block_on(storage.manifest(&location))?))
     }
 
-    /// What is kept of feedback.
-    pub fn feedback(&self, filter: &FeedbackFilter) -> anyhow::Result<Vec<Feedback>> {
-        Ok(self.threads.block_on(self.store.feedback(filter))?)
+    /// Puts aside what is kept of feedback.
+    pub fn feedback(&self, filter: &FeedbackFilter, aside: &mut Aside) -> anyhow::Result<()> {
+        let mut last = None;
+        loop {
+            let page = self.store.feedback(filter, last.as_ref());
+            let page = self.threads.block_on(page)?;
+            aside.add(&page).context("feedback cannot be put aside")?;
+            last = page.into_iter().last();
+            if last.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     /// Lets a version serve. One that no job has made must be `here`, a folder, and is stored where there is a storage.

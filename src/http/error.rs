@@ -299,7 +299,7 @@ impl From<StoreError> for Problem {
             },
             StoreError::KeyReused(_) => Self::new(Code::Conflict, error.to_string()),
             StoreError::UnknownVersion { .. } => Self::new(Code::UnknownModel, error.to_string()),
-            StoreError::Foreign { .. } | StoreError::LeaseLost(_) => {
+            StoreError::Foreign { .. } | StoreError::LeaseLost(_) | StoreError::Outdated { .. } => {
                 Self::internal(error.to_string())
             }
         }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 
+use super::timed::Timed as _;
 use super::{Id, Store, StoreError};
 use crate::sentiment::Label;
 
@@ -25,6 +27,9 @@ pub struct NewFeedback {
     pub answered: Option<Label>,
 }
 
+/// Rows that are read or deleted in one statement, so that each has its answer in time.
+const PAGE: i64 = 5_000;
+
 /// What is kept of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Feedback {
@@ -34,6 +39,8 @@ pub struct Feedback {
     pub text: String,
     /// What it should have been.
     pub label: String,
+    /// When it came, in milliseconds since 1970.
+    pub created_ms: i64,
 }
 
 /// Which of it.
@@ -67,6 +74,7 @@ impl Store {
         .bind(new.version.as_deref())
         .bind(new.answered.map(Label::as_str))
         .execute(&self.pool)
+        .timed()
         .await?;
         Ok(id)
     }
@@ -80,6 +88,7 @@ impl Store {
         let done = sqlx::query("delete from feedback where id = $1")
             .bind(id.as_str())
             .execute(&self.pool)
+            .timed()
             .await?;
         Ok(done.rows_affected() == 1)
     }
@@ -91,43 +100,65 @@ impl Store {
     pub async fn forget_feedback(&self, age: Duration) -> Result<u64, StoreError> {
         self.ready().await?;
         let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-        let done = sqlx::query(self.sql("delete from feedback where created_ms < {now} - $1"))
+        let mut forgotten = 0;
+        loop {
+            let done = sqlx::query(self.sql(
+                "delete from feedback where id in (select id from feedback where created_ms < {now} - $1 \
+                 order by created_ms limit $2)",
+            ))
             .bind(age)
+            .bind(PAGE)
             .execute(&self.pool)
+            .timed()
             .await?;
-        Ok(done.rows_affected())
+            forgotten += done.rows_affected();
+            if done.rows_affected() < PAGE as u64 {
+                return Ok(forgotten);
+            }
+        }
     }
 
-    /// What is kept, oldest first.
+    /// The oldest that is kept, or what came `after` the last of those: some thousands at a time, and nothing at the end.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn feedback(&self, filter: &FeedbackFilter) -> Result<Vec<Feedback>, StoreError> {
+    pub async fn feedback(
+        &self,
+        filter: &FeedbackFilter,
+        after: Option<&Feedback>,
+    ) -> Result<Vec<Feedback>, StoreError> {
         self.ready().await?;
-        let rows = sqlx::query(
-            "select id, text, label, language, model from feedback where created_ms <= $1 order by created_ms, id",
-        )
+        let languages: Vec<String> = (6..6 + filter.languages.len())
+            .map(|number| format!("${number}"))
+            .collect();
+        let languages = match languages.is_empty() {
+            true => String::new(),
+            false => format!(
+                "and (language is null or language in ({}))",
+                languages.join(", ")
+            ),
+        };
+        let mut query = sqlx::query(self.sql(&format!(
+            "select id, text, label, created_ms from feedback where (created_ms, id) > ($1, $2) and created_ms <= $3 \
+             and ($4 = '' or model = $4) {languages} order by created_ms, id limit $5"
+        )))
+        .bind(after.map_or(i64::MIN, |after| after.created_ms))
+        .bind(after.map_or("", |after| after.id.as_str()))
         .bind(filter.until_ms.unwrap_or(i64::MAX))
-        .fetch_all(&self.pool)
-        .await?;
-        let mut found = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let language: Option<String> = row.try_get(3)?;
-            let wanted = match &language {
-                Some(language) if !filter.languages.is_empty() => {
-                    filter.languages.contains(language)
-                }
-                _ => true,
-            };
-            let model: Option<String> = row.try_get(4)?;
-            if wanted && (filter.model.is_none() || model == filter.model) {
-                found.push(Feedback {
-                    id: super::queue::id(row.try_get(0)?)?,
-                    text: row.try_get(1)?,
-                    label: row.try_get(2)?,
-                });
-            }
+        .bind(filter.model.as_deref().unwrap_or_default())
+        .bind(PAGE);
+        for language in &filter.languages {
+            query = query.bind(language.as_str());
         }
-        Ok(found)
+        let rows = query.fetch_all(&self.pool).timed().await?;
+        let read = |row: &AnyRow| {
+            Ok(Feedback {
+                id: super::queue::id(row.try_get(0)?)?,
+                text: row.try_get(1)?,
+                label: row.try_get(2)?,
+                created_ms: row.try_get(3)?,
+            })
+        };
+        rows.iter().map(read).collect()
     }
 }

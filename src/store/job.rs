@@ -5,6 +5,7 @@ use serde_json::Value;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
+use super::timed::Timed as _;
 use super::{Id, Store, StoreError};
 
 /// The columns of a [`Job`], in the order in which they are read.
@@ -124,6 +125,17 @@ pub struct Job {
     pub checkpoint: i64,
 }
 
+/// Whether anybody works on what waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Jobs whose workers keep them.
+    pub held: i64,
+    /// Jobs whose workers are lost and that nobody has taken over yet.
+    pub expired: i64,
+    /// How long ago the oldest job was asked for that could be claimed, in milliseconds; 0 if there is none.
+    pub waiting_ms: i64,
+}
+
 /// A part of a list, newest first.
 #[derive(Clone, Debug)]
 pub struct Page {
@@ -180,6 +192,7 @@ impl Store {
         let row = sqlx::query(sql)
             .bind(id.as_str())
             .fetch_optional(&self.pool)
+            .timed()
             .await?;
         row.map(|row| Job::read(&row)).transpose()
     }
@@ -199,6 +212,7 @@ impl Store {
             .bind(page.after.as_ref().map_or("", Id::as_str))
             .bind(i64::from(page.limit))
             .fetch_all(&self.pool)
+            .timed()
             .await?;
         rows.iter().map(Job::read).collect()
     }
@@ -215,6 +229,7 @@ impl Store {
         .bind(id.as_str())
         .bind(after)
         .fetch_all(&self.pool)
+        .timed()
         .await?;
         let read = |row: &AnyRow| {
             let text: String = row.try_get(0)?;
@@ -234,14 +249,41 @@ impl Store {
         self.ready().await?;
         let rows = sqlx::query("select state, count(*) from training_jobs group by state")
             .fetch_all(&self.pool)
+            .timed()
             .await?;
         let mut counts: Vec<(JobState, i64)> = JobState::ALL.map(|state| (state, 0)).to_vec();
         for row in rows {
-            let state = JobState::parse(row.try_get(0)?)?;
-            for count in counts.iter_mut().filter(|(known, _)| *known == state) {
+            // A state that only a newer program knows is counted there.
+            let state: String = row.try_get(0)?;
+            for count in counts
+                .iter_mut()
+                .filter(|(known, _)| known.as_str() == state)
+            {
                 count.1 = row.try_get(1)?;
             }
         }
         Ok(counts)
+    }
+
+    /// How the work on the queue goes.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn pace(&self) -> Result<Pace, StoreError> {
+        self.ready().await?;
+        let (held, expired, waiting_ms) = sqlx::query_as(self.sql(
+            "select count(case when state = 'running' and not {expired} then 1 end), \
+             count(case when state = 'running' and {expired} then 1 end), \
+             coalesce({now} - min(case when state = 'queued' and run_after_ms <= {now} then created_ms end), 0) \
+             from training_jobs where state in ('queued', 'running')",
+        ))
+        .fetch_one(&self.pool)
+        .timed()
+        .await?;
+        Ok(Pace {
+            held,
+            expired,
+            waiting_ms,
+        })
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::job::COLUMNS;
+use super::timed::Timed as _;
 use super::{Id, Job, Store, StoreError};
 
 /// The right to work on a job.
@@ -44,8 +45,6 @@ pub struct Failure {
     pub error: String,
     /// Whether another attempt could end otherwise.
     pub again: bool,
-    /// How long to wait before it.
-    pub wait: Duration,
 }
 
 /// A bundle that is proven and in its place.
@@ -57,6 +56,8 @@ pub struct Publication {
     pub digest: String,
     /// Where it lies in the model storage, where that is not the folder of models itself.
     pub location: Option<String>,
+    /// The active version that it may take the place of, 0 for none; of any if it was compared with none.
+    pub compared: Option<i64>,
 }
 
 fn milliseconds(time: Duration) -> i64 {
@@ -90,6 +91,7 @@ impl Store {
             .bind(token.as_str())
             .bind(milliseconds(lease))
             .fetch_optional(&self.pool)
+            .timed()
             .await?;
         row.map(|row| {
             let job = Job::read(&row)?;
@@ -109,15 +111,23 @@ impl Store {
                or ({no_further} and attempts + 1 >= max_attempts))",
         ))
         .execute(&self.pool)
+        .timed()
         .await?;
         Ok(())
     }
 
-    /// Says from which checkpoint the work goes on, which a start over puts back to 0.
+    /// Says from where the work goes on: `checkpoint` steps and `epochs` whole epochs, which a start over puts back to 0.
+    /// Figures of later epochs are another attempt's, and go.
     ///
     /// # Errors
     /// The lease is lost, or the database fails.
-    pub async fn started(&self, lease: &Lease, checkpoint: i64) -> Result<(), StoreError> {
+    pub async fn started(
+        &self,
+        lease: &Lease,
+        checkpoint: i64,
+        epochs: i64,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin().timed().await?;
         let done = sqlx::query(self.sql(
             "update training_jobs set checkpoint = $3, claimed_checkpoint = $3 \
              where id = $1 and lease = $2 and state = 'running'",
@@ -125,9 +135,18 @@ impl Store {
         .bind(lease.job.id.as_str())
         .bind(lease.token.as_str())
         .bind(checkpoint)
-        .execute(&self.pool)
+        .execute(&mut *transaction)
+        .timed()
         .await?;
-        lease.held(done.rows_affected())
+        lease.held(done.rows_affected())?;
+        sqlx::query("delete from training_epochs where job_id = $1 and epoch > $2")
+            .bind(lease.job.id.as_str())
+            .bind(epochs)
+            .execute(&mut *transaction)
+            .timed()
+            .await?;
+        transaction.commit().timed().await?;
+        Ok(())
     }
 
     /// Keeps the lease, tells how far the work is, and hears whether to go on.
@@ -145,6 +164,7 @@ impl Store {
         .bind(beat.checkpoint)
         .bind(beat.progress.as_ref().map(Value::to_string))
         .fetch_optional(&self.pool)
+        .timed()
         .await?;
         match row {
             Some((0,)) => Ok(Order::Continue),
@@ -156,23 +176,26 @@ impl Store {
     /// Keeps an epoch's figures; again is no harm.
     ///
     /// # Errors
-    /// The database fails.
+    /// The lease is lost, or the database fails.
     pub async fn record_epoch(
         &self,
         lease: &Lease,
         epoch: i64,
         figures: &Value,
     ) -> Result<(), StoreError> {
-        sqlx::query(
-            "insert into training_epochs (job_id, epoch, figures) values ($1, $2, $3) \
+        let done = sqlx::query(
+            "insert into training_epochs (job_id, epoch, figures) select $1, $3, $4 \
+             where exists (select 1 from training_jobs where id = $1 and lease = $2 and state = 'running') \
              on conflict (job_id, epoch) do update set figures = excluded.figures",
         )
         .bind(lease.job.id.as_str())
+        .bind(lease.token.as_str())
         .bind(epoch)
         .bind(figures.to_string())
         .execute(&self.pool)
+        .timed()
         .await?;
-        Ok(())
+        lease.held(done.rows_affected())
     }
 
     /// Puts the job back without counting an attempt.
@@ -190,27 +213,36 @@ impl Store {
         .bind(lease.token.as_str())
         .bind(milliseconds(wait))
         .execute(&self.pool)
+        .timed()
         .await?;
         lease.held(done.rows_affected())
     }
 
-    /// Gives the job up, for another attempt if it may have one.
+    /// Gives the job up, for another attempt after a while if it may have one and nobody has called it off.
     ///
     /// # Errors
     /// The lease is lost, or the database fails.
-    pub async fn fail(&self, lease: &Lease, failure: &Failure) -> Result<(), StoreError> {
+    pub async fn fail(
+        &self,
+        lease: &Lease,
+        failure: &Failure,
+        wait: Duration,
+    ) -> Result<(), StoreError> {
         let done = sqlx::query(self.sql(
             "update training_jobs set attempts = attempts + 1, lease = null, error = $3, run_after_ms = {now} + $5, \
-             finished_ms = case when $4 = 0 or attempts + 1 >= max_attempts then {now} else null end, \
-             state = case when $4 = 0 or attempts + 1 >= max_attempts then 'failed' else 'queued' end \
+             finished_ms = case when cancel_requested = 1 or $4 = 0 or attempts + 1 >= max_attempts then {now} else null end, \
+             state = case when cancel_requested = 1 then 'cancelled' \
+               when $4 = 0 or attempts + 1 >= max_attempts then 'failed' else 'queued' end \
              where id = $1 and lease = $2 and state = 'running'",
         ))
         .bind(lease.job.id.as_str())
         .bind(lease.token.as_str())
-        .bind(failure.error.as_str())
+        // PostgreSQL keeps no NUL, and an error may show what a file holds.
+        .bind(failure.error.replace('\0', "\u{fffd}"))
         .bind(i64::from(failure.again))
-        .bind(milliseconds(failure.wait))
+        .bind(milliseconds(wait))
         .execute(&self.pool)
+        .timed()
         .await?;
         lease.held(done.rows_affected())
     }
@@ -219,7 +251,7 @@ impl Store {
     /// folder of models. The same again for the same job unless it is `refused`, which is in use by another bundle.
     ///
     /// # Errors
-    /// The database fails.
+    /// The lease is lost, or the database fails.
     pub async fn reserve(
         &self,
         lease: &Lease,
@@ -229,33 +261,46 @@ impl Store {
         let (job, name) = (lease.job.id.as_str(), lease.job.name.as_str());
         if let Some(refused) = refused {
             sqlx::query(
-                "delete from model_versions where name = $1 and version = $2 and job_id = $3 and digest is null",
+                "delete from model_versions where name = $1 and version = $2 and job_id = $3 and digest is null \
+                 and exists (select 1 from training_jobs where id = $3 and lease = $4 and state = 'running')",
             )
             .bind(name)
             .bind(refused)
             .bind(job)
+            .bind(lease.token.as_str())
             .execute(&self.pool)
+            .timed()
             .await?;
         }
         // Two jobs may reach for the same number; one of them is told and takes the next.
         for _ in 0..100 {
-            let reserved: Option<(i64,)> =
-                sqlx::query_as("select version from model_versions where job_id = $1")
-                    .bind(job)
-                    .fetch_optional(&self.pool)
-                    .await?;
-            if let Some((version,)) = reserved {
-                return Ok(version);
+            let reserved: Option<(Option<i64>,)> = sqlx::query_as(
+                "select v.version from training_jobs j left join model_versions v on v.job_id = j.id \
+                 where j.id = $1 and j.lease = $2 and j.state = 'running'",
+            )
+            .bind(job)
+            .bind(lease.token.as_str())
+            .fetch_optional(&self.pool)
+            .timed()
+            .await?;
+            match reserved {
+                Some((Some(version),)) => return Ok(version),
+                Some((None,)) => {}
+                None => return Err(lease.lost()),
             }
             sqlx::query(self.sql(
                 "insert into model_versions (name, version, job_id, created_ms) \
                  select $1, case when coalesce(max(version), 0) < $3 then $3 else coalesce(max(version), 0) end + 1, $2, {now} \
-                 from model_versions where name = $1 on conflict do nothing",
+                 from model_versions where name = $1 \
+                 having exists (select 1 from training_jobs where id = $2 and lease = $4 and state = 'running') \
+                 on conflict do nothing",
             ))
             .bind(name)
             .bind(job)
             .bind(taken)
+            .bind(lease.token.as_str())
             .execute(&self.pool)
+            .timed()
             .await?;
         }
         Err(StoreError::Foreign {
@@ -267,10 +312,10 @@ impl Store {
     /// Registers what the job has made, activates it if the job says so, and ends the job: all of it or nothing.
     ///
     /// # Errors
-    /// The lease is lost, or the database fails.
+    /// The lease is lost, another version serves than the one it was compared with, or the database fails.
     pub async fn finish(&self, lease: &Lease, made: &Publication) -> Result<(), StoreError> {
         let job = &lease.job;
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.begin().timed().await?;
         let done = sqlx::query(self.sql(
             "update training_jobs set state = 'succeeded', version = $3, lease = null, error = null, finished_ms = {now} \
              where id = $1 and lease = $2 and state = 'running'",
@@ -279,9 +324,10 @@ impl Store {
         .bind(lease.token.as_str())
         .bind(made.version)
         .execute(&mut *transaction)
+        .timed()
         .await?;
         lease.held(done.rows_affected())?;
-        sqlx::query(
+        let done = sqlx::query(
             "update model_versions set digest = $4, location = $5 where name = $1 and version = $2 and job_id = $3",
         )
         .bind(job.name.as_str())
@@ -290,15 +336,32 @@ impl Store {
         .bind(made.digest.as_str())
         .bind(made.location.as_deref())
         .execute(&mut *transaction)
+        .timed()
         .await?;
+        // Its reservation is another's if the job is.
+        lease.held(done.rows_affected())?;
         if job.activate {
-            sqlx::query(self.sql(super::registry::ACTIVATE))
+            let statement = match made.compared {
+                None => super::registry::ACTIVATE,
+                Some(0) => super::registry::ACTIVATE_FIRST,
+                Some(_) => super::registry::ACTIVATE_AFTER,
+            };
+            let statement = sqlx::query(self.sql(statement))
                 .bind(job.name.as_str())
-                .bind(made.version)
-                .execute(&mut *transaction)
-                .await?;
+                .bind(made.version);
+            let statement = match made.compared {
+                None | Some(0) => statement,
+                Some(compared) => statement.bind(compared),
+            };
+            let done = statement.execute(&mut *transaction).timed().await?;
+            if let (0, Some(compared)) = (done.rows_affected(), made.compared) {
+                return Err(StoreError::Outdated {
+                    name: job.name.clone(),
+                    compared,
+                });
+            }
         }
-        transaction.commit().await?;
+        transaction.commit().timed().await?;
         Ok(())
     }
 }

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{AnyPool, SqlSafeStr as _, SqlStr};
+use sqlx::{Executor as _, SqlSafeStr as _, SqlStr};
 
-use super::{Dialect, StoreError};
+use super::{Dialect, PATIENCE, StoreError};
 
 /// How often it is tried.
 const TURNS: usize = 5;
@@ -26,11 +27,12 @@ const MIGRATIONS: [(i64, &str, &str, &str); 2] = [
     ),
 ];
 
-/// Runs those that the database has not seen.
+/// Runs those that the database has not seen, on a connection that ends with it: what a migration has locked is let go of
+/// even if it fails, and it may take as long as large tables take.
 ///
 /// # Errors
 /// The database fails, or it was migrated by a program in which one of them reads otherwise.
-pub(super) async fn run(pool: &AnyPool, dialect: Dialect) -> Result<(), StoreError> {
+pub(super) async fn run(options: AnyConnectOptions, dialect: Dialect) -> Result<(), StoreError> {
     let migration =
         |(number, what, sqlite, postgres): (i64, &'static str, &'static str, &'static str)| {
             let sql: SqlStr = match dialect {
@@ -48,18 +50,39 @@ pub(super) async fn run(pool: &AnyPool, dialect: Dialect) -> Result<(), StoreErr
     let mut migrator = Migrator::with_migrations(MIGRATIONS.map(migration).to_vec());
     // What a newer program has added is no reason to stop.
     migrator.set_ignore_missing(true);
-    // A database that is away is no reason to try again at once.
-    drop(pool.acquire().await?);
     // SQLite knows no lock for this: of two processes one fails, and finds it done when it looks again.
-    if dialect == Dialect::Sqlite {
-        for _ in 1..TURNS {
-            if migrator.run(pool).await.is_ok() {
-                return Ok(());
-            }
+    let turns = match dialect {
+        Dialect::Sqlite => TURNS,
+        Dialect::Postgres => 1,
+    };
+    let mut turn = 1;
+    loop {
+        match run_once(&migrator, &options, dialect).await {
+            Err(_) if turn < turns => turn += 1,
+            done => return done,
         }
     }
-    migrator.run(pool).await?;
-    Ok(())
+}
+
+async fn run_once(
+    migrator: &Migrator,
+    options: &AnyConnectOptions,
+    dialect: Dialect,
+) -> Result<(), StoreError> {
+    let only = AnyPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(PATIENCE)
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                connection.execute(dialect.set_up()).await?;
+                connection.execute(dialect.without_limit()).await?;
+                Ok(())
+            })
+        })
+        .connect_lazy_with(options.clone());
+    let done = migrator.run(&only).await;
+    only.close().await;
+    Ok(done?)
 }
 
 #[cfg(test)]

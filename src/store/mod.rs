@@ -12,6 +12,7 @@ mod lease;
 mod migrations;
 mod queue;
 mod registry;
+mod timed;
 mod watch;
 
 use std::path::PathBuf;
@@ -19,13 +20,16 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyPool, AssertSqlSafe, ConnectOptions as _, Executor as _};
-use tokio::sync::OnceCell;
+use sqlx::{AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+use tokio::sync::{Mutex, OnceCell};
+use tokio::task::JoinHandle;
+
+use timed::Timed as _;
 
 pub use error::StoreError;
 pub use feedback::{Feedback, FeedbackFilter, NewFeedback};
 pub use id::Id;
-pub use job::{Job, JobState, NewJob, Page};
+pub use job::{Job, JobState, NewJob, Pace, Page};
 pub use lease::{Beat, Failure, Lease, Order, Publication};
 pub use registry::{ActiveVersion, Registered};
 pub use watch::Watch;
@@ -34,14 +38,25 @@ pub use watch::Watch;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One database.
-#[derive(Debug)]
 pub struct Store {
     pool: AnyPool,
+    options: AnyConnectOptions,
     dialect: Dialect,
     url: String,
     /// SQLite makes the file and not its folder.
     folder: Option<PathBuf>,
     migrated: OnceCell<()>,
+    /// It goes on when nobody waits for it any more.
+    migrating: Mutex<Option<JoinHandle<Result<(), StoreError>>>>,
+}
+
+/// A URL has a password.
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("dialect", &self.dialect)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,29 +110,34 @@ impl Store {
                     Ok(())
                 })
             })
-            .connect_lazy_with(options);
+            // What was left in the middle of a statement is only given back once the host has answered.
+            .after_release(|connection, _| {
+                Box::pin(async move { Ok(connection.ping().timed().await.is_ok()) })
+            })
+            .connect_lazy_with(options.clone());
         Ok(Self {
             pool,
+            options,
             dialect,
             url,
             folder,
             migrated: OnceCell::new(),
+            migrating: Mutex::new(None),
         })
     }
 
     /// Connects and migrates if that has not been done yet.
     ///
     /// # Errors
-    /// The database is not there, or a migration fails.
+    /// The database is not there, a migration fails, or one takes its time.
     pub async fn ready(&self) -> Result<(), StoreError> {
+        if self.migrated.initialized() {
+            return Ok(());
+        }
         // One tries at a time; who waits for that one waits no longer than for a connection.
-        tokio::time::timeout(
-            PATIENCE * 2,
-            self.migrated.get_or_try_init(|| self.migrate()),
-        )
-        .await
-        .map_err(|_| sqlx::Error::PoolTimedOut)?
-        .copied()
+        tokio::time::timeout(PATIENCE * 2, self.migrate())
+            .await
+            .map_err(|_| sqlx::Error::PoolTimedOut)?
     }
 
     /// Whether it answers now.
@@ -126,7 +146,7 @@ impl Store {
     /// It does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.ready().await?;
-        sqlx::query("select 1").execute(&self.pool).await?;
+        sqlx::query("select 1").execute(&self.pool).timed().await?;
         Ok(())
     }
 
@@ -136,11 +156,26 @@ impl Store {
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {
+        let mut migrating = self.migrating.lock().await;
+        if self.migrated.initialized() {
+            return Ok(());
+        }
         if let Some(folder) = &self.folder {
             std::fs::create_dir_all(folder)
                 .map_err(|error| StoreError::Url(format!("{}: {error}", folder.display())))?;
         }
-        migrations::run(&self.pool, self.dialect).await
+        let migration = migrating.get_or_insert_with(|| {
+            tokio::spawn(migrations::run(self.options.clone(), self.dialect))
+        });
+        let done = migration.await;
+        *migrating = None;
+        done.map_err(|panic| StoreError::Foreign {
+            what: "tables that cannot be migrated".into(),
+            reason: panic.to_string(),
+        })??;
+        // Nobody else sets it meanwhile.
+        let _ = self.migrated.set(());
+        Ok(())
     }
 
     /// A statement in this database's words: `{now}` is its clock in milliseconds, `{skip_locked}` passes over rows that
@@ -176,6 +211,14 @@ impl Dialect {
                 "pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma busy_timeout = 5000"
             }
             Self::Postgres => "set statement_timeout = '5s'",
+        }
+    }
+
+    /// What the connection that migrates is told after that.
+    fn without_limit(self) -> &'static str {
+        match self {
+            Self::Sqlite => "pragma busy_timeout = 60000",
+            Self::Postgres => "set statement_timeout = 0",
         }
     }
 }

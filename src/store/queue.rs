@@ -1,5 +1,6 @@
 //! Into the queue and out of it before a worker has it.
 
+use super::timed::Timed as _;
 use super::{Id, NewJob, Store, StoreError};
 
 pub(super) fn id(text: &str) -> Result<Id, StoreError> {
@@ -33,6 +34,7 @@ impl Store {
         .bind(i64::from(new.activate))
         .bind(i64::from(new.max_attempts))
         .execute(&self.pool)
+        .timed()
         .await?;
         if done.rows_affected() == 1 {
             return Ok((job, true));
@@ -43,6 +45,7 @@ impl Store {
         )
         .bind(key.as_str())
         .fetch_one(&self.pool)
+        .timed()
         .await?;
         match row.1 == new.request_digest {
             true => Ok((id(&row.0)?, false)),
@@ -50,8 +53,8 @@ impl Store {
         }
     }
 
-    /// Calls a job off: one in the queue at once, one that runs when its worker hears of it. Whether there was one to call
-    /// off.
+    /// Calls a job off: at once one in the queue, or whose worker is lost, and one that runs when its worker hears of it.
+    /// Whether there was one to call off.
     ///
     /// # Errors
     /// The database fails.
@@ -59,12 +62,13 @@ impl Store {
         self.ready().await?;
         let done = sqlx::query(self.sql(
             "update training_jobs set cancel_requested = 1, \
-             finished_ms = case when state = 'queued' then {now} else finished_ms end, \
-             state = case when state = 'queued' then 'cancelled' else state end \
+             finished_ms = case when state = 'queued' or {expired} then {now} else finished_ms end, \
+             state = case when state = 'queued' or {expired} then 'cancelled' else state end \
              where id = $1 and state in ('queued', 'running')",
         ))
         .bind(job.as_str())
         .execute(&self.pool)
+        .timed()
         .await?;
         Ok(done.rows_affected() == 1)
     }

@@ -2,11 +2,20 @@
 
 use sqlx::Row as _;
 
+use super::timed::Timed as _;
 use super::{Store, StoreError};
 
 /// Makes `$2` the active version of `$1`.
 pub(super) const ACTIVATE: &str = "insert into active_versions (name, version, changed_ms) values ($1, $2, {now}) \
      on conflict (name) do update set version = excluded.version, changed_ms = excluded.changed_ms";
+
+/// The same if `$1` has no active version.
+pub(super) const ACTIVATE_FIRST: &str = "insert into active_versions (name, version, changed_ms) values ($1, $2, {now}) \
+     on conflict (name) do nothing";
+
+/// The same if `$3` is the active version.
+pub(super) const ACTIVATE_AFTER: &str =
+    "update active_versions set version = $2, changed_ms = {now} where name = $1 and version = $3";
 
 /// The version of a model that serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +56,7 @@ impl Store {
              where v.digest is not null order by v.name",
         )
         .fetch_all(&self.pool)
+        .timed()
         .await?;
         let read = |row: &sqlx::any::AnyRow| {
             Ok(ActiveVersion {
@@ -71,6 +81,7 @@ impl Store {
              where v.digest is not null order by v.name, v.version",
         )
         .fetch_all(&self.pool)
+        .timed()
         .await?;
         let read = |row: &sqlx::any::AnyRow| {
             Ok(Registered {
@@ -99,6 +110,7 @@ impl Store {
         .bind(name)
         .bind(version)
         .fetch_optional(&self.pool)
+        .timed()
         .await?;
         Ok(row.map(|(digest, location)| ActiveVersion {
             name: name.to_owned(),
@@ -114,7 +126,7 @@ impl Store {
     /// The registry has another bundle under this number, or the database fails.
     pub async fn activate(&self, wanted: &ActiveVersion) -> Result<(), StoreError> {
         self.ready().await?;
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.begin().timed().await?;
         sqlx::query(self.sql(
             "insert into model_versions (name, version, digest, location, created_ms) values ($1, $2, $3, $4, {now}) \
              on conflict (name, version) do update set location = coalesce(model_versions.location, excluded.location) \
@@ -125,6 +137,7 @@ impl Store {
         .bind(wanted.digest.as_str())
         .bind(wanted.location.as_deref())
         .execute(&mut *transaction)
+        .timed()
         .await?;
         let known: Option<(i64,)> = sqlx::query_as(
             "select version from model_versions where name = $1 and version = $2 and digest = $3",
@@ -133,6 +146,7 @@ impl Store {
         .bind(wanted.version)
         .bind(wanted.digest.as_str())
         .fetch_optional(&mut *transaction)
+        .timed()
         .await?;
         if known.is_none() {
             return Err(StoreError::UnknownVersion {
@@ -144,8 +158,9 @@ impl Store {
             .bind(wanted.name.as_str())
             .bind(wanted.version)
             .execute(&mut *transaction)
+            .timed()
             .await?;
-        transaction.commit().await?;
+        transaction.commit().timed().await?;
         Ok(())
     }
 }

@@ -6,6 +6,9 @@ use sqlx::postgres::PgListener;
 
 use super::{Dialect, Store};
 
+/// At most before one that could not be listened to is tried again: until then nothing is heard.
+const RETRY: Duration = Duration::from_secs(5);
+
 /// Waits for changes.
 #[derive(Debug, Default)]
 pub struct Watch {
@@ -23,13 +26,16 @@ impl Watch {
             }
         }
         let Some(listener) = &mut self.listener else {
-            tokio::time::sleep(most).await;
+            let deaf = store.dialect == Dialect::Postgres;
+            tokio::time::sleep(if deaf { most.min(RETRY) } else { most }).await;
             return;
         };
-        if let Ok(Err(error)) = tokio::time::timeout(most, listener.recv()).await {
+        // Nothing comes from a connection that is just made anew: what it was told before that is lost, so that it is time
+        // to look.
+        if let Ok(Err(error)) = tokio::time::timeout(most, listener.try_recv()).await {
             tracing::debug!(%error, "not listening to the registry any more");
             self.listener = None;
-            tokio::time::sleep(most).await;
+            tokio::time::sleep(most.min(RETRY)).await;
         }
     }
 }

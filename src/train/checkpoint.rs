@@ -55,12 +55,17 @@ pub enum CheckpointError {
     },
 }
 
-/// A training's folder of checkpoints, which no other process uses meanwhile.
-pub struct Checkpoints {
+/// A folder that no other process uses meanwhile.
+pub struct Folder {
     dir: PathBuf,
+    _lock: File,
+}
+
+/// A training's folder of checkpoints.
+pub struct Checkpoints {
+    folder: Folder,
     every: NonZeroUsize,
     origin: Origin,
-    _lock: File,
 }
 
 /// Where a training begins.
@@ -84,12 +89,12 @@ impl Start {
     }
 }
 
-impl Checkpoints {
-    /// Makes the folder, or takes it over with what is in it; a checkpoint is due after `every` so many steps.
+impl Folder {
+    /// Makes the folder, or takes it over with what is in it.
     ///
     /// # Errors
     /// The folder cannot be made, or another process uses it.
-    pub fn open(dir: &Path, every: NonZeroUsize, origin: Origin) -> Result<Self, CheckpointError> {
+    pub fn take(dir: &Path) -> Result<Self, CheckpointError> {
         fs::create_dir_all(dir).map_err(io(dir))?;
         let lock = File::open(dir).map_err(io(dir))?;
         match lock.try_lock() {
@@ -107,15 +112,58 @@ impl Checkpoints {
         }
         Ok(Self {
             dir: dir.to_owned(),
-            every,
-            origin,
             _lock: lock,
         })
     }
 
-    /// The folder.
+    /// Where it is.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Copies the newest checkpoint of another folder, which may be in use, unless there is one here that is as new.
+    ///
+    /// # Errors
+    /// A folder cannot be read, or this one not written.
+    pub fn take_over(&self, other: &Path) -> Result<(), CheckpointError> {
+        let newest = |dir: &Path| Ok(newest_first(dir)?.into_iter().next());
+        let (here, there) = (newest(&self.dir)?, newest(other)?);
+        let Some((steps, path)) = there else {
+            return Ok(());
+        };
+        if here.is_some_and(|(here, _)| here >= steps) {
+            return Ok(());
+        }
+        match fs::read(&path) {
+            Ok(bytes) => put(&self.dir, steps, &bytes),
+            // Its owner has just written a newer one.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(io(&path)(error)),
+        }
+    }
+}
+
+impl Checkpoints {
+    /// Makes the folder, or takes it over with what is in it; a checkpoint is due after `every` so many steps.
+    ///
+    /// # Errors
+    /// As of [`Folder::take`].
+    pub fn open(dir: &Path, every: NonZeroUsize, origin: Origin) -> Result<Self, CheckpointError> {
+        Ok(Self::within(Folder::take(dir)?, every, origin))
+    }
+
+    /// In a folder that is taken already.
+    pub fn within(folder: Folder, every: NonZeroUsize, origin: Origin) -> Self {
+        Self {
+            folder,
+            every,
+            origin,
+        }
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.folder.dir
     }
 
     /// The newest readable checkpoint put over `fresh`, the state at the beginning; `fresh` itself where there is none.
@@ -124,7 +172,7 @@ impl Checkpoints {
     /// The newest readable one is of another training, or there are some and none is readable.
     pub fn latest(&self, fresh: State) -> Result<Start, CheckpointError> {
         let mut start = Start::fresh(fresh);
-        for path in self.newest_first()? {
+        for (_, path) in newest_first(self.dir())? {
             let bytes = fs::read(&path).map_err(io(&path))?;
             match decode(&bytes, &self.origin, &mut start.state) {
                 Ok(()) => {
@@ -153,21 +201,21 @@ impl Checkpoints {
     /// # Errors
     /// The folder cannot be written.
     pub fn write(&self, state: &State) -> Result<(), CheckpointError> {
-        let path = self.dir.join(name(state.stepper.adam.steps()));
         let bytes = encode(&self.origin, state);
-        let put = || -> std::io::Result<()> {
-            let mut file = tempfile::Builder::new()
-                .prefix(UNFINISHED)
-                .permissions(Permissions::from_mode(0o666))
-                .tempfile_in(&self.dir)?;
-            file.write_all(&bytes)?;
-            file.as_file().sync_all()?;
-            file.persist(&path)?;
-            File::open(&self.dir)?.sync_all()
-        };
-        put().map_err(io(&path))?;
-        for old in self.newest_first()?.into_iter().skip(KEPT) {
+        put(self.dir(), state.stepper.adam.steps(), &bytes)?;
+        for (_, old) in newest_first(self.dir())?.into_iter().skip(KEPT) {
             fs::remove_file(&old).map_err(io(&old))?;
+        }
+        Ok(())
+    }
+
+    /// Removes every checkpoint, to start over.
+    ///
+    /// # Errors
+    /// A file cannot be removed.
+    pub fn clear(&self) -> Result<(), CheckpointError> {
+        for (_, path) in newest_first(self.dir())? {
+            fs::remove_file(&path).map_err(io(&path))?;
         }
         Ok(())
     }
@@ -177,25 +225,40 @@ impl Checkpoints {
     /// # Errors
     /// A file cannot be removed.
     pub fn remove(self) -> Result<(), CheckpointError> {
-        for path in self.newest_first()? {
-            fs::remove_file(&path).map_err(io(&path))?;
-        }
-        match fs::remove_dir(&self.dir) {
+        self.clear()?;
+        match fs::remove_dir(self.dir()) {
             Err(error) if error.kind() != std::io::ErrorKind::DirectoryNotEmpty => {
-                Err(io(&self.dir)(error))
+                Err(io(self.dir())(error))
             }
             _ => Ok(()),
         }
     }
+}
 
-    fn newest_first(&self) -> Result<Vec<PathBuf>, CheckpointError> {
-        let mut found: Vec<(usize, PathBuf)> = entries(&self.dir)?
-            .into_iter()
-            .filter_map(|path| Some((steps(path.file_name()?.to_str()?)?, path)))
-            .collect();
-        found.sort_by_key(|(steps, _)| std::cmp::Reverse(*steps));
-        Ok(found.into_iter().map(|(_, path)| path).collect())
-    }
+/// Steps and files of whole checkpoints.
+fn newest_first(dir: &Path) -> Result<Vec<(usize, PathBuf)>, CheckpointError> {
+    let mut found: Vec<(usize, PathBuf)> = entries(dir)?
+        .into_iter()
+        .filter_map(|path| Some((steps(path.file_name()?.to_str()?)?, path)))
+        .collect();
+    found.sort_by_key(|(steps, _)| std::cmp::Reverse(*steps));
+    Ok(found)
+}
+
+/// A file that has its name only once it is whole and on the disk.
+fn put(dir: &Path, steps: usize, bytes: &[u8]) -> Result<(), CheckpointError> {
+    let path = dir.join(name(steps));
+    let put = || -> std::io::Result<()> {
+        let mut file = tempfile::Builder::new()
+            .prefix(UNFINISHED)
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(dir)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(&path)?;
+        File::open(dir)?.sync_all()
+    };
+    put().map_err(io(&path))
 }
 
 fn name(steps: usize) -> String {

@@ -38,6 +38,9 @@ pub use survey::{Described, Survey};
 use crate::recipe::DataRecipe;
 use crate::sentiment::Label;
 
+/// Rows from one question whether to go on to the next.
+const ASK_EVERY: usize = 4_096;
+
 /// All reviews of a recipe.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Dataset {
@@ -82,6 +85,19 @@ pub struct Example {
 /// # Errors
 /// The paths do not match the recipe's sources, or a row is not usable.
 pub fn read(recipe: &DataRecipe, inputs: &[DataArg]) -> Result<Dataset, DataError> {
+    let read = read_while(recipe, inputs, &|| true)?;
+    Ok(read.unwrap_or_default())
+}
+
+/// The same for somebody who may be told to stop while it lasts: nothing if it does not go on.
+///
+/// # Errors
+/// As of [`read()`].
+pub fn read_while(
+    recipe: &DataRecipe,
+    inputs: &[DataArg],
+    goes_on: &dyn Fn() -> bool,
+) -> Result<Option<Dataset>, DataError> {
     let mut dataset = Dataset::default();
     for source in sources::assign(&recipe.source, inputs)? {
         let mut data = SourceData {
@@ -99,7 +115,10 @@ pub fn read(recipe: &DataRecipe, inputs: &[DataArg]) -> Result<Dataset, DataErro
         };
         let mut seen = HashSet::new();
         let mut digest = Sha256::new();
-        for row in Rows::open(&data.path, reading)? {
+        for (at, row) in Rows::open(&data.path, reading)?.enumerate() {
+            if at % ASK_EVERY == 0 && !goes_on() {
+                return Ok(None);
+            }
             let row = row?;
             let Some(label) = row.label else { continue };
             if row.text.trim().is_empty() {
@@ -130,7 +149,7 @@ pub fn read(recipe: &DataRecipe, inputs: &[DataArg]) -> Result<Dataset, DataErro
         data.fingerprint = hex(&digest.finalize());
         dataset.sources.push(data);
     }
-    Ok(dataset)
+    Ok(Some(dataset))
 }
 
 fn text_digest(text: &str) -> [u8; 16] {

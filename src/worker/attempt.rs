@@ -1,22 +1,25 @@
 //! One attempt at a job, on threads that may wait: read, train, prove, publish.
 
-use std::fs;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::json;
+use tempfile::NamedTempFile;
 use tokio::sync::watch;
 
-use super::download::DownloadError;
+use super::desk::Desk;
+use super::end::End;
 use super::pulse::Pulse;
-use super::reviews::Fetched;
+use super::reviews::{Aside, Fetched, NoData};
 use super::{WorkerSettings, reviews};
 use crate::engine::session::Runtime;
-use crate::store::{Failure, FeedbackFilter, Id, Lease, Publication, Store, StoreError};
-use crate::train::checkpoint::{CheckpointError, Checkpoints, Start};
+use crate::recipe::Recipe;
+use crate::store::{FeedbackFilter, Id, Lease, Store};
+use crate::train::checkpoint::Start;
 use crate::train::dataset;
 use crate::train::fit::{Control, EndOfEpoch, Event, Happened};
-use crate::train::run::{Finished, Prepared, Reviews, TrainError};
+use crate::train::run::{Finished, Prepared, Reviews};
 use crate::train::view::{LINE_EVERY, Pace, Standing};
 
 /// Everything that it works with.
@@ -30,142 +33,61 @@ pub(super) struct Attempt {
     pub handle: tokio::runtime::Handle,
 }
 
-/// How it ends.
-pub(super) enum End {
-    /// The bundle is in its place.
-    Published(Publication),
-    /// It was told to stop.
-    Stopped,
-    /// It can go on when somebody else has let go.
-    Later(Duration),
-    /// It failed.
-    Failed(Failure),
-}
-
-/// Removes a job's checkpoints: nobody will go on from them.
-pub(super) fn forget(settings: &WorkerSettings, lease: &Lease) {
-    let dir = settings.checkpoints.join(lease.job.id.as_str());
-    if let Err(error) = fs::remove_dir_all(&dir)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::warn!(folder = %dir.display(), %error, "checkpoints are left behind");
-    }
-}
-
-impl End {
-    /// Nothing will change by itself.
-    pub(super) fn hopeless(error: impl ToString) -> Self {
-        Self::Failed(Failure {
-            error: error.to_string(),
-            again: false,
-            wait: Duration::ZERO,
-        })
-    }
-
-    pub(super) fn try_again(error: impl ToString) -> Self {
-        Self::Failed(Failure {
-            error: error.to_string(),
-            again: true,
-            wait: Duration::from_secs(5),
-        })
-    }
-}
-
-impl From<StoreError> for End {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::LeaseLost(_) => Self::Stopped,
-            error => Self::try_again(error),
-        }
-    }
-}
-
-impl From<TrainError> for End {
-    fn from(error: TrainError) -> Self {
-        match error {
-            TrainError::Checkpoint(error) => error.into(),
-            error => Self::hopeless(error),
-        }
-    }
-}
-
-impl From<CheckpointError> for End {
-    fn from(error: CheckpointError) -> Self {
-        match error {
-            // A worker that has lost the job has not heard of it yet.
-            CheckpointError::Busy(_) => Self::Later(Duration::from_secs(1)),
-            error => Self::try_again(error),
-        }
-    }
-}
-
-impl From<DownloadError> for End {
-    fn from(error: DownloadError) -> Self {
-        match error {
-            DownloadError::Refused(_) => Self::hopeless(error),
-            DownloadError::Failed(_) => Self::try_again(error),
-        }
-    }
-}
-
 impl Attempt {
     pub fn run(&self) -> End {
         self.publish().map_or_else(|end| end, End::Published)
     }
 
-    fn publish(&self) -> Result<Publication, End> {
-        let prepared = self.prepare()?;
-        let (checkpoints, start) = self.begin(&prepared)?;
+    fn publish(&self) -> Result<i64, End> {
+        let desk = Desk::take(&self.settings.checkpoints, &self.lease.job.id)?;
+        let scraps = desk.scraps().to_owned();
+        let prepared = self.prepare(&scraps)?;
+        self.go_on()?;
+        let (checkpoints, start) = desk.begin(self.settings.checkpoint_every, &prepared)?;
         let mut observer = Observer::new(self, &start);
-        let steps = observer.checkpoint;
+        let (steps, epochs) = (observer.checkpoint, start.state.history.epochs.len());
+        // What is said from now on must not be more than where it begins.
         self.pulse.tell(steps, json!({"phase": "training"}));
-        self.wait(self.store.started(&self.lease, steps))?;
+        self.wait(|| self.store.started(&self.lease, steps, epochs as i64))?;
         let finished = prepared.train(start.state, Some(&checkpoints), &mut |event| {
             observer.observe(&event)
         })?;
         let Finished::Trained(trained) = finished else {
             return Err(End::Stopped);
         };
+        self.go_on()?;
+        self.pulse.tell_phase(json!({"phase": "proving"}));
         let (draft, proof) = trained.into_draft(&self.runtime)?;
         tracing::info!(job = %self.lease.job.id, rows = proof.rows, worst = proof.worst, "proven in ONNX Runtime");
-        if !self.lease.job.force {
-            self.compare(&draft)?;
-        }
-        // The last word before anything is published: a lost lease stops here.
-        self.wait(self.pulse.beat_once(&self.store, &self.lease))?;
-        if !self.pulse.goes_on() {
-            return Err(End::Stopped);
-        }
-        self.put(draft)
+        // The last word of the training, and a lost lease stops here.
+        self.wait(|| self.pulse.beat_once(&self.store, &self.lease))?;
+        self.go_on()?;
+        self.publish_draft(draft, &scraps)
     }
 
-    fn prepare(&self) -> Result<Prepared, End> {
+    fn prepare(&self, scraps: &Path) -> Result<Prepared, End> {
         let job = &self.lease.job;
         self.pulse.tell_phase(json!({"phase": "reading"}));
-        let feedback = if reviews::wants_feedback(job) {
-            let languages = job.recipe["languages"].as_array();
-            let languages = languages.into_iter().flatten().filter_map(|l| l.as_str());
-            let filter = FeedbackFilter {
-                languages: languages.map(str::to_owned).collect(),
-                // Every attempt learns from the same rows.
-                until_ms: Some(job.created_ms),
-                model: None,
-            };
-            self.wait(self.store.feedback(&filter))?
-        } else {
-            Vec::new()
+        // It was checked by the server that took it.
+        let recipe: Recipe = serde_json::from_value(job.recipe.clone())
+            .map_err(|error| End::Newer(error.to_string()))?;
+        let feedback = match reviews::wants_feedback(job) {
+            true => Some(self.feedback(scraps)?),
+            false => None,
         };
         let mut downloads = Vec::new();
         for url in reviews::urls(job).map_err(End::hopeless)? {
-            let download = self.handle.block_on(self.settings.by_url.fetch(&url));
-            downloads.push(download?);
+            downloads.push(self.download(&url, scraps)?);
         }
         let fetched = Fetched {
             feedback,
             downloads,
         };
-        let reviews = reviews::find(job, &self.settings.data, fetched).map_err(End::hopeless)?;
-        let dataset = dataset::read(&reviews.recipe.data, &reviews.paths).map_err(End::hopeless)?;
+        let reviews = reviews::find(job, recipe, &self.settings.data, fetched)?;
+        let goes_on = || self.pulse.goes_on();
+        let dataset = dataset::read_while(&reviews.recipe.data, &reviews.paths, &goes_on)
+            .map_err(|error| reviews.unusable(&error))?
+            .ok_or(End::Stopped)?;
         let splits = dataset::split(&reviews.recipe.data, &dataset).map_err(End::hopeless)?;
         let prepared = Prepared::new(
             reviews.recipe,
@@ -187,29 +109,51 @@ impl Attempt {
         Ok(prepared)
     }
 
-    /// Where the last attempt was, else at the beginning: checkpoints that are damaged or of other data or another program
-    /// are of no use.
-    fn begin(&self, prepared: &Prepared) -> Result<(Checkpoints, Start), End> {
-        let dir = self.settings.checkpoints.join(self.lease.job.id.as_str());
-        let every = self.settings.checkpoint_every;
-        let checkpoints = Checkpoints::open(&dir, every, prepared.origin())?;
-        match checkpoints.latest(prepared.start()) {
-            Ok(start) => Ok((checkpoints, start)),
-            Err(error @ (CheckpointError::Foreign { .. } | CheckpointError::Damaged { .. })) => {
-                tracing::warn!(job = %self.lease.job.id, %error, "starting over");
-                checkpoints.remove()?;
-                let checkpoints = Checkpoints::open(&dir, every, prepared.origin())?;
-                Ok((checkpoints, Start::fresh(prepared.start())))
-            }
-            Err(error) => Err(error.into()),
+    fn feedback(&self, scraps: &Path) -> Result<Aside, End> {
+        let job = &self.lease.job;
+        let languages = job.recipe["languages"].as_array();
+        let languages = languages.into_iter().flatten().filter_map(|l| l.as_str());
+        let filter = FeedbackFilter {
+            languages: languages.map(str::to_owned).collect(),
+            // Every attempt learns from the same rows.
+            until_ms: Some(job.created_ms),
+            model: None,
+        };
+        let no_room = |error: std::io::Error| End::try_again(format!("feedback: {error}"));
+        let mut aside = Aside::within(scraps).map_err(no_room)?;
+        let mut last = None;
+        loop {
+            let page = self.wait(|| self.store.feedback(&filter, last.as_ref()))?;
+            aside.add(&page).map_err(no_room)?;
+            self.go_on()?;
+            let Some(end) = page.into_iter().last() else {
+                return aside.whole().map_err(no_room);
+            };
+            last = Some(end);
         }
     }
 
-    pub(super) fn wait<T>(
-        &self,
-        store: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, End> {
-        self.handle.block_on(store).map_err(End::from)
+    fn download(&self, url: &str, scraps: &Path) -> Result<NamedTempFile, End> {
+        let by_url = &self.settings.by_url;
+        let fetched = self.handle.block_on(async {
+            tokio::select! {
+                fetched = by_url.fetch(url, scraps) => Some(fetched),
+                () = self.pulse.stopped() => None,
+            }
+        });
+        let file = fetched.ok_or(End::Stopped)??;
+        by_url.check_unpacked(url, file.path(), &|| self.pulse.goes_on())?;
+        self.go_on()?;
+        Ok(file)
+    }
+}
+
+impl From<NoData> for End {
+    fn from(error: NoData) -> Self {
+        match error {
+            NoData::Refused(reason) => Self::hopeless(reason),
+            NoData::Failed(reason) => Self::try_again(reason),
+        }
     }
 }
 

@@ -6,7 +6,10 @@
 
 mod attempt;
 mod better;
+mod desk;
 mod download;
+mod end;
+mod patience;
 mod publish;
 mod pulse;
 mod reviews;
@@ -14,7 +17,7 @@ mod reviews;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::sync::watch;
@@ -22,14 +25,23 @@ use tokio::sync::watch;
 use crate::config::WorkerConfig;
 use crate::engine::session::Runtime;
 use crate::storage::Storage;
-use crate::store::{Failure, Lease, Store, StoreError};
+use crate::store::{Lease, Store, StoreError};
 use crate::system;
 use crate::train::view::Standing;
-use attempt::{Attempt, End};
+use attempt::Attempt;
+use end::End;
+use patience::PATIENCE;
 use pulse::Pulse;
 
 pub use download::ByUrl;
-pub use reviews::{FEEDBACK, put_aside};
+pub use reviews::{Aside, FEEDBACK};
+
+/// Before a failed job is tried again, at first and at most: six times as long each time.
+const BACKOFF: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(600)];
+/// Before a job that only a newer program can do is claimed again.
+const NEWER_PAUSE: Duration = Duration::from_secs(30);
+/// Between two looks for folders of jobs that have ended.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// How a worker works.
 #[derive(Clone, Debug)]
@@ -136,6 +148,7 @@ impl Worker {
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
         tracing::info!(worker = self.name, "waiting for training jobs");
         let mut down = false;
+        let mut swept: Option<Instant> = None;
         while !*stop.borrow() {
             let claimed = self.store.claim(&self.name, self.settings.lease).await;
             match claimed {
@@ -144,8 +157,16 @@ impl Worker {
                     self.work(lease, &mut stop).await;
                     continue;
                 }
-                Ok(None) if self.settings.once => return Ok(()),
-                Ok(None) => down = false,
+                Ok(None) => {
+                    down = false;
+                    if swept.is_none_or(|swept| swept.elapsed() > SWEEP_EVERY) {
+                        swept = Some(Instant::now());
+                        self.sweep().await;
+                    }
+                    if self.settings.once {
+                        return Ok(());
+                    }
+                }
                 Err(error) if self.settings.once => return Err(error.into()),
                 Err(error) if !down => {
                     down = true;
@@ -183,60 +204,112 @@ impl Worker {
             }
         };
         self.seen.send_replace(None);
-        let end = end.unwrap_or_else(|panic| {
-            End::Failed(Failure {
-                error: format!("the training broke off: {panic}"),
-                again: true,
-                wait: Duration::from_secs(1),
-            })
-        });
-        if let Err(error) = self.settle(&lease, end, &pulse).await {
-            tracing::warn!(%job, %error, "what became of the job could not be said");
+        let end =
+            end.unwrap_or_else(|panic| End::try_again(format!("the training broke off: {panic}")));
+        // It beats until the last word is heard: a database may be away for longer than a lease.
+        tokio::select! {
+            said = self.settle(&lease, end, &pulse, stop) => if let Err(error) = said {
+                tracing::warn!(%job, %error, "what became of the job could not be said");
+            },
+            () = &mut heart => {}
         }
     }
 
-    async fn settle(&self, lease: &Lease, end: End, pulse: &Pulse) -> Result<(), StoreError> {
+    async fn settle(
+        &self,
+        lease: &Lease,
+        end: End,
+        pulse: &Pulse,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<(), StoreError> {
         let job = &lease.job.id;
         match end {
-            End::Published(made) => {
-                let version = made.version;
-                self.say(|| self.store.finish(lease, &made)).await?;
-                attempt::forget(&self.settings, lease);
+            End::Published(version) => {
+                desk::forget(&self.settings.checkpoints, job);
                 tracing::info!(%job, model = lease.job.name, version, "training job succeeded");
             }
+            End::Lost => tracing::warn!(%job, "the lease is lost"),
             End::Stopped if pulse.is_lost() => tracing::warn!(%job, "the lease is lost"),
             End::Stopped => {
-                self.say(|| self.store.put_back(lease, Duration::ZERO))
+                self.say(stop, || self.store.put_back(lease, Duration::ZERO))
                     .await?;
                 if pulse.is_cancelled() {
-                    attempt::forget(&self.settings, lease);
+                    desk::forget(&self.settings.checkpoints, job);
                 }
                 tracing::info!(%job, cancelled = pulse.is_cancelled(), "training job stopped");
             }
-            End::Later(wait) => {
-                self.say(|| self.store.put_back(lease, wait)).await?;
+            End::Newer(reason) => {
+                tracing::warn!(%job, reason, "a newer worker has to take the job");
+                self.say(stop, || self.store.put_back(lease, NEWER_PAUSE))
+                    .await?;
             }
             End::Failed(failure) => {
                 tracing::warn!(%job, error = failure.error, again = failure.again, "training job failed");
-                self.say(|| self.store.fail(lease, &failure)).await?;
+                let wait = backoff(lease.job.attempts);
+                self.say(stop, || self.store.fail(lease, &failure, wait))
+                    .await?;
+                let is_over = !failure.again || lease.job.attempts + 1 >= lease.job.max_attempts;
+                if is_over || pulse.is_cancelled() {
+                    desk::forget(&self.settings.checkpoints, job);
+                }
             }
         }
         Ok(())
     }
 
-    /// Says it until the database has heard it, as long as the lease could still be held.
-    async fn say<F>(&self, mut once: impl FnMut() -> F) -> Result<(), StoreError>
+    /// Says it until the database has heard it, for a lease's time at most once the worker is told to stop.
+    async fn say<F>(
+        &self,
+        stop: &watch::Receiver<bool>,
+        mut once: impl FnMut() -> F,
+    ) -> Result<(), StoreError>
     where
         F: Future<Output = Result<(), StoreError>>,
     {
-        let until = tokio::time::Instant::now() + self.settings.lease;
+        let since = Instant::now();
         loop {
+            let most = match *stop.borrow() {
+                true => self.settings.lease,
+                false => PATIENCE,
+            };
             match once().await {
-                Err(StoreError::Database(_)) if tokio::time::Instant::now() < until => {
+                Err(error) if error.may_pass() && since.elapsed() < most => {
                     tokio::time::sleep(self.settings.poll).await;
                 }
                 said => return said,
             }
         }
+    }
+
+    /// Removes the folders of jobs that have ended, which their last worker has not come to do.
+    async fn sweep(&self) {
+        let checkpoints = &self.settings.checkpoints;
+        for job in desk::jobs(checkpoints) {
+            match self.store.job(&job).await {
+                Ok(Some(found)) if found.state.is_final() => desk::forget(checkpoints, &job),
+                // It is another database's, or under way.
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%job, %error, "not looked at"),
+            }
+        }
+    }
+}
+
+fn backoff(attempts: i64) -> Duration {
+    let [first, most] = BACKOFF;
+    let times = 6_u32.saturating_pow(attempts.try_into().unwrap_or(u32::MAX));
+    first.saturating_mul(times).min(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_fails_again_waits_longer_each_time_and_not_for_ever() {
+        let seconds: Vec<u64> = [0, 1, 2, 3, 99]
+            .map(|attempts| backoff(attempts).as_secs())
+            .to_vec();
+        assert_eq!(seconds, [5, 30, 180, 600, 600]);
     }
 }

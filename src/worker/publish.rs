@@ -3,84 +3,141 @@
 //! An attempt that comes after one that was killed takes over what that one has put in its place.
 
 use std::fs;
+use std::future::ready;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::attempt::{Attempt, End};
+use super::attempt::Attempt;
 use super::better;
-use crate::bundle::{self, Bundle, Draft, Manifest, Version, folder};
+use super::end::End;
+use super::patience::Unanswered;
+use crate::bundle::{
+    self, Bundle, BundleError, Draft, Manifest, Metrics, Version, Written, folder,
+};
 use crate::storage::{Storage, StorageError};
-use crate::store::{ActiveVersion, Publication};
-
-/// How long a model storage that is away is waited for; then the attempt counts as failed.
-const PATIENCE: Duration = Duration::from_secs(600);
-/// Between two tries.
-const PAUSE: Duration = Duration::from_secs(1);
+use crate::store::{JobState, Publication, StoreError};
 
 impl Attempt {
-    /// That the draft is no worse than the active version.
-    pub(super) fn compare(&self, draft: &Draft) -> Result<(), End> {
-        // One that cannot be read is no reason to keep a good one back.
-        let Some(active) = self.active_manifest()? else {
-            return Ok(());
+    /// Compares, puts and registers it; the version that it has become.
+    pub(super) fn publish_draft(&self, draft: Draft, scraps: &Path) -> Result<i64, End> {
+        let metrics = draft.metrics.clone();
+        let compared = self.compare(&metrics)?;
+        let mut made = Publication {
+            compared,
+            ..self.put(draft, scraps)?
         };
-        match better::worse(&draft.metrics, &active) {
+        while !self.finish(&made)? {
+            tracing::info!(job = %self.lease.job.id, "another version has come to serve meanwhile");
+            made.compared = self
+                .compare(&metrics)
+                .inspect_err(|_| self.withdraw(&made))?;
+        }
+        Ok(made.version)
+    }
+
+    /// That these are no worse than the active version's: the version that they were compared with, 0 for none, if they
+    /// were to be compared.
+    fn compare(&self, metrics: &Metrics) -> Result<Option<i64>, End> {
+        if self.lease.job.force {
+            return Ok(None);
+        }
+        let (version, active) = self.active_manifest()?;
+        // One that cannot be read is no reason to keep a good one back.
+        match active.and_then(|active| better::worse(metrics, &active)) {
             Some(reason) => Err(End::hopeless(reason)),
-            None => Ok(()),
+            None => Ok(Some(version)),
         }
     }
 
-    fn active_manifest(&self) -> Result<Option<Manifest>, End> {
+    /// The version that the registry lets serve, 0 for none, and the manifest of what serves.
+    fn active_manifest(&self) -> Result<(i64, Option<Manifest>), End> {
         let name = &self.lease.job.name;
-        let registered = self.wait(self.store.active())?;
+        let registered = self.wait(|| self.store.active())?;
         let registered = registered.into_iter().find(|active| active.name == *name);
+        let number = registered.as_ref().map_or(0, |active| active.version);
         let stored = registered
             .as_ref()
             .and_then(|active| active.location.as_deref());
         if let (Some(storage), Some(location)) = (&self.settings.storage, stored) {
-            return match self.patiently(|| storage.manifest(location)) {
-                Ok(manifest) => Ok(Some(manifest)),
-                Err(Stored::Wrong(_)) => Ok(None),
-                Err(Stored::Ended(end)) => Err(end),
+            return match self.ask(|| storage.manifest(location)) {
+                Ok(manifest) => Ok((number, Some(manifest))),
+                Err(Unanswered::Wrong(_)) => Ok((number, None)),
+                Err(Unanswered::Ended(end)) => Err(end),
             };
         }
-        let number = |active: ActiveVersion| active.version.to_string().parse().ok();
         let version: Option<Version> = match registered {
-            Some(active) => number(active),
+            Some(_) => number.to_string().parse().ok(),
             None => folder::active(&self.settings.models, name).unwrap_or(None),
         };
-        Ok(version.and_then(|version| Manifest::read(&self.place(version)).ok()))
+        let manifest = version.and_then(|version| Manifest::read(&self.place(version)).ok());
+        Ok((number, manifest))
+    }
+
+    /// Registers it and ends the job; not if another version serves than the one that it was compared with.
+    fn finish(&self, made: &Publication) -> Result<bool, End> {
+        let finished = self.patiently(
+            || self.store.finish(&self.lease, made),
+            StoreError::may_pass,
+        );
+        match finished {
+            Ok(()) => Ok(true),
+            Err(Unanswered::Wrong(StoreError::Outdated { .. })) => Ok(false),
+            // The database may have done it and gone away before it could say so.
+            Err(Unanswered::Wrong(StoreError::LeaseLost(_))) => {
+                let job = self.wait(|| self.store.job(&self.lease.job.id))?;
+                let is_done = job.is_some_and(|job| {
+                    job.state == JobState::Succeeded
+                        && job.version == Some(made.version.to_string())
+                });
+                match is_done {
+                    true => Ok(true),
+                    false => Err(End::Lost),
+                }
+            }
+            Err(Unanswered::Wrong(error)) => Err(End::try_again(error)),
+            Err(Unanswered::Ended(end)) => Err(end),
+        }
+    }
+
+    /// Takes a bundle that is not registered out of the folder of models. In a storage it is passed over.
+    fn withdraw(&self, made: &Publication) {
+        if let (None, Ok(version)) = (&made.location, made.version.to_string().parse()) {
+            let dir = self.place(version);
+            if let Err(error) = fs::remove_dir_all(&dir) {
+                tracing::warn!(folder = %dir.display(), %error, "an unregistered version is left behind");
+            }
+        }
     }
 
     /// Puts the draft where servers find it.
-    pub(super) fn put(&self, draft: Draft) -> Result<Publication, End> {
+    fn put(&self, draft: Draft, scraps: &Path) -> Result<Publication, End> {
         match &self.settings.storage {
-            Some(storage) => self.put_in_storage(storage, draft),
+            Some(storage) => self.put_in_storage(storage, draft, scraps),
             None => self.put_in_folder(draft),
         }
     }
 
-    fn put_in_storage(&self, storage: &Storage, draft: Draft) -> Result<Publication, End> {
+    fn put_in_storage(
+        &self,
+        storage: &Storage,
+        draft: Draft,
+        scraps: &Path,
+    ) -> Result<Publication, End> {
         let name = &self.lease.job.name;
         self.pulse.tell_phase(json!({"phase": "storing"}));
-        let taken = self
-            .patiently(|| storage.highest(name))?
-            .max(self.highest()?);
-        let number = self.wait(self.store.reserve(&self.lease, taken, None))?;
-        let stored = self.patiently(|| storage.stored(name, number))?;
+        let taken = self.ask(|| storage.highest(name))?.max(self.highest()?);
+        let number = self.wait(|| self.store.reserve(&self.lease, taken, None))?;
+        let stored = self.ask(|| storage.stored(name, number))?;
         let before = stored.into_iter().find(|(_, stored)| is_of(stored, &draft));
         let (location, digest) = match before {
             Some((location, manifest)) => (location, manifest.digest),
             None => {
                 let version = number.to_string().parse().map_err(End::try_again)?;
-                let checkpoints = &self.settings.checkpoints;
-                fs::create_dir_all(checkpoints).map_err(End::try_again)?;
-                let room = tempfile::tempdir_in(checkpoints).map_err(End::try_again)?;
-                let written = bundle::write_version(room.path(), draft, version);
-                let dir = written.map_err(End::try_again)?.dir;
-                let location = self.patiently(|| storage.store(&dir))?;
+                let written = self.write(scraps, &draft, version);
+                let dir = written.map_err(Unanswered::or_try_again)?.dir;
+                let location = self.ask(|| storage.store(&dir))?;
                 (
                     location,
                     Manifest::read(&dir).map_err(End::try_again)?.digest,
@@ -91,6 +148,7 @@ impl Attempt {
             version: number,
             digest,
             location: Some(location),
+            compared: None,
         })
     }
 
@@ -99,11 +157,16 @@ impl Attempt {
         fs::create_dir_all(models).map_err(End::try_again)?;
         let mut refused = None;
         loop {
-            let number = self.wait(self.store.reserve(&self.lease, self.highest()?, refused))?;
+            let taken = self.highest()?;
+            let number = self.wait(|| self.store.reserve(&self.lease, taken, refused))?;
             let version: Version = number.to_string().parse().map_err(End::try_again)?;
             let dir = self.place(version);
             if !dir.exists() {
-                bundle::write_version(models, draft.clone(), version).map_err(End::try_again)?;
+                match self.write(models, &draft, version) {
+                    // Another attempt at the job was a moment earlier.
+                    Err(Unanswered::Wrong(_)) if dir.exists() => continue,
+                    written => written.map_err(Unanswered::or_try_again)?,
+                };
             } else if !is_whole_and_of(&dir, &draft) {
                 refused = Some(number);
                 continue;
@@ -113,6 +176,7 @@ impl Attempt {
                 version: number,
                 digest: manifest.digest,
                 location: None,
+                compared: None,
             });
         }
     }
@@ -131,47 +195,43 @@ impl Attempt {
         model.join(version.to_string())
     }
 
-    /// Asks the storage until it answers: training again would cost more than to wait.
-    fn patiently<T, F>(&self, ask: impl Fn() -> F) -> Result<T, Stored>
+    /// Writes it, once there is room.
+    fn write(
+        &self,
+        models: &Path,
+        draft: &Draft,
+        version: Version,
+    ) -> Result<Written, Unanswered<BundleError>> {
+        self.patiently(
+            || ready(bundle::write_version(models, draft.clone(), version)),
+            no_room,
+        )
+    }
+
+    /// What the model storage says, once it says something.
+    fn ask<T, F>(&self, ask: impl Fn() -> F) -> Result<T, Unanswered<StorageError>>
     where
         F: Future<Output = Result<T, StorageError>>,
     {
-        let until = Instant::now() + PATIENCE;
-        let mut said = false;
-        loop {
-            match self.handle.block_on(ask()) {
-                Ok(done) => return Ok(done),
-                Err(error) if !error.may_pass() => return Err(Stored::Wrong(error)),
-                Err(_) if !self.pulse.goes_on() => return Err(Stored::Ended(End::Stopped)),
-                Err(error) if Instant::now() > until => {
-                    return Err(Stored::Ended(End::try_again(error)));
-                }
-                Err(error) if !said => {
-                    said = true;
-                    tracing::warn!(job = %self.lease.job.id, %error, "waiting for the model storage");
-                }
-                Err(_) => {}
-            }
-            std::thread::sleep(PAUSE);
-        }
+        self.patiently(ask, StorageError::may_pass)
     }
 }
 
-/// Why the storage has no answer.
-enum Stored {
-    /// It has one that is wrong.
-    Wrong(StorageError),
-    /// The attempt is over.
-    Ended(End),
+impl From<Unanswered<StorageError>> for End {
+    fn from(unanswered: Unanswered<StorageError>) -> Self {
+        unanswered.or_try_again()
+    }
 }
 
-impl From<Stored> for End {
-    fn from(stored: Stored) -> Self {
-        match stored {
-            Stored::Wrong(error) => Self::try_again(error),
-            Stored::Ended(end) => end,
-        }
-    }
+/// Whether somebody has to make room, or a disk to come back.
+fn no_room(error: &BundleError) -> bool {
+    let BundleError::Io { source, .. } = error else {
+        return false;
+    };
+    matches!(
+        source.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::StaleNetworkFileHandle
+    )
 }
 
 /// Whether a bundle in the place of the reserved version is what an attempt before this one published: it is whole and of

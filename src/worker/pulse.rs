@@ -1,10 +1,11 @@
 //! What the training and the heartbeat tell each other.
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use crate::store::{Beat, Lease, Order, Store, StoreError};
 
@@ -13,10 +14,14 @@ const SHUTDOWN: u8 = 1;
 const CANCELLED: u8 = 2;
 const LOST: u8 = 3;
 
+/// Before what the training is just telling is looked at again.
+const MOMENT: Duration = Duration::from_millis(1);
+
 /// One job's.
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
     stopped: AtomicU8,
+    woken: Notify,
     told: Mutex<Told>,
 }
 
@@ -37,6 +42,20 @@ impl Pulse {
 
     pub fn is_lost(&self) -> bool {
         self.stopped.load(Ordering::Acquire) == LOST
+    }
+
+    /// Waits until the work is to stop.
+    pub async fn stopped(&self) {
+        loop {
+            let woken = self.woken.notified();
+            tokio::pin!(woken);
+            // From here on no word is missed.
+            woken.as_mut().enable();
+            if !self.goes_on() {
+                return;
+            }
+            woken.await;
+        }
     }
 
     pub fn stop_for_shutdown(&self) {
@@ -80,26 +99,42 @@ impl Pulse {
     ///
     /// The training says its last word while the heart still beats, so that the same may be said twice at a time.
     pub async fn beat_once(&self, store: &Store, lease: &Lease) -> Result<(), StoreError> {
-        let (beat, epochs) = {
-            let told = self.told();
-            (told.beat.clone(), told.epochs.clone())
-        };
-        match store.beat(lease, &beat).await {
-            Ok(Order::Continue) => {}
-            Ok(Order::Cancel) => self.stop(CANCELLED),
-            Err(error) => {
-                if matches!(error, StoreError::LeaseLost(_)) {
-                    self.stop(LOST);
-                }
-                return Err(error);
+        let (beat, epochs) = self
+            .look(|told| (told.beat.clone(), told.epochs.clone()))
+            .await;
+        let said = async {
+            if store.beat(lease, &beat).await? == Order::Cancel {
+                self.stop(CANCELLED);
             }
+            for (epoch, figures) in &epochs {
+                store.record_epoch(lease, *epoch, figures).await?;
+            }
+            Ok(())
+        };
+        if let Err(error) = said.await {
+            if matches!(error, StoreError::LeaseLost(_)) {
+                self.stop(LOST);
+            }
+            return Err(error);
         }
-        for (epoch, figures) in &epochs {
-            store.record_epoch(lease, *epoch, figures).await?;
-        }
-        let mut told = self.told();
-        told.epochs.retain(|epoch| !epochs.contains(epoch));
+        self.look(|told| told.epochs.retain(|epoch| !epochs.contains(epoch)))
+            .await;
         Ok(())
+    }
+
+    /// Looks at what is told without waiting for a thread that trains only where a core has nothing else to do: this one
+    /// may be a server's.
+    async fn look<T>(&self, look: impl FnOnce(&mut Told) -> T) -> T {
+        loop {
+            {
+                match self.told.try_lock() {
+                    Ok(mut told) => return look(&mut told),
+                    Err(TryLockError::Poisoned(told)) => return look(&mut told.into_inner()),
+                    Err(TryLockError::WouldBlock) => {}
+                }
+            }
+            tokio::time::sleep(MOMENT).await;
+        }
     }
 
     /// The first reason stays.
@@ -107,6 +142,7 @@ impl Pulse {
         let _ = self
             .stopped
             .compare_exchange(GOES_ON, why, Ordering::AcqRel, Ordering::Acquire);
+        self.woken.notify_waiters();
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
@@ -146,6 +182,27 @@ mod tests {
         let epochs: Vec<_> = epochs.iter().map(|epoch| &epoch["epoch"]).collect();
         assert_eq!(epochs, [1, 2, 3, 4]);
         assert!(pulse.told().epochs.is_empty());
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_hears_that_the_work_is_to_stop() {
+        let pulse = Pulse::default();
+        let ((), ()) = tokio::join!(pulse.stopped(), async { pulse.stop_for_shutdown() });
+        // And whoever comes later.
+        pulse.stopped().await;
+    }
+
+    #[tokio::test]
+    async fn a_heartbeat_leaves_its_thread_to_others_while_the_training_tells() {
+        let room = tempfile::tempdir().unwrap();
+        let (store, lease) = claimed(room.path()).await;
+        let pulse = Pulse::default();
+        let telling = pulse.told();
+        let (beaten, ()) = tokio::join!(pulse.beat_once(&store, &lease), async move {
+            // Never reached by a thread that waits for the lock.
+            drop(telling);
+        });
+        beaten.unwrap();
     }
 
     #[tokio::test]

@@ -1,19 +1,16 @@
-//! Workers killed at random points: nothing is published twice or by halves, and no job is lost.
+//! Workers killed and stopped at random points: nothing is published twice or by halves, and no job is lost or stuck.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 use sentiment::bundle::{Bundle, folder};
 use sentiment::store::JobState;
 
-use crate::{Shop, postgres};
+use crate::s3::S3;
+use crate::{PATIENCE, Shop, postgres};
 
 const KILLS: usize = 30;
-const JOBS: usize = 5;
 /// So long that most workers are killed while they train.
 const LONG: &str = "epochs = 40";
 const FLAGS: [&str; 4] = ["--lease", "300ms", "--checkpoint-every", "20"];
@@ -24,91 +21,148 @@ fn every_job_succeeds_exactly_once_whenever_its_workers_are_killed() {
 }
 
 #[test]
-fn the_same_on_postgresql() {
+fn the_same_on_postgresql_which_goes_away_too() {
     if let Some(postgres) = postgres::database() {
         let shop = Shop::on(Some(postgres.url.clone()), LONG);
-        survives(&shop, KILLS / 3);
+        survives(&shop, KILLS);
+        let jobs = shop.jobs().len();
         postgres.restart();
-        assert_eq!(shop.jobs().len(), JOBS, "after a restart of the database");
+        assert_eq!(shop.jobs().len(), jobs, "after a restart of the database");
         restarts_during_a_job(&shop, &postgres);
+        is_away_for_longer_than_a_lease(&shop, &postgres);
     }
+}
+
+#[test]
+fn the_same_with_a_model_storage() {
+    let mut shop = Shop::new("epochs = 5");
+    shop.s3 = Some(S3::start());
+    survives(&shop, KILLS / 3);
 }
 
 /// The worker that is training when its database goes away finishes the job when it is back.
 fn restarts_during_a_job(shop: &Shop, postgres: &postgres::Postgres) {
+    let before = shop.jobs().len();
     let id = shop.ask(|_| {});
-    let (mut worker, lines) = start(shop);
-    lines.recv_timeout(Duration::from_secs(60)).unwrap();
+    let mut worker = shop.start(&FLAGS);
+    worker.says("claimed");
     postgres.restart();
-    let until = std::time::Instant::now() + Duration::from_secs(120);
-    while !shop.job(&id).state.is_final() {
-        assert_eq!(worker.try_wait().unwrap(), None, "the worker goes on");
-        assert!(std::time::Instant::now() < until, "{:?}", shop.job(&id));
-    }
-    worker.kill().unwrap();
-    worker.wait().unwrap();
+    worker.says("training job succeeded");
+    worker.kill();
     let job = shop.job(&id);
     assert_eq!(job.state, JobState::Succeeded, "{job:?}");
     let registered = shop.threads.block_on(shop.store.registered()).unwrap();
-    assert_eq!(registered.len(), JOBS + 1, "published once");
+    assert_eq!(registered.len(), before + 1, "published once");
+}
+
+/// What was trained meanwhile is not lost, and the database's absence is no failure of the job.
+fn is_away_for_longer_than_a_lease(shop: &Shop, postgres: &postgres::Postgres) {
+    let id = shop.ask(|job| {
+        job.max_attempts = 1;
+        job.recipe["fit"]["epochs"] = 4.into();
+    });
+    let worker = shop.start(&FLAGS);
+    worker.says("claimed");
+    postgres.away(|| worker.says("waiting until it passes"));
+    worker.says("training job succeeded");
+    let job = shop.job(&id);
+    assert_eq!(
+        (job.state, job.attempts),
+        (JobState::Succeeded, 0),
+        "{job:?}"
+    );
 }
 
 fn survives(shop: &Shop, kills: usize) {
-    for _ in 0..JOBS {
-        shop.ask(|_| {});
-    }
     let mut random = rand::rng();
-    let mut workers = [start(shop), start(shop)];
+    let mut workers = [shop.start(&FLAGS), shop.start(&FLAGS)];
+    let mut hit = 0;
     for kill in 0..kills {
-        let (worker, lines) = &mut workers[kill % 2];
-        // A worker that has nothing to do is killed too.
+        // There is always work for both.
+        let waiting = |shop: &Shop| {
+            let jobs = shop.jobs();
+            jobs.iter().filter(|job| !job.state.is_final()).count()
+        };
+        while waiting(shop) < 2 {
+            shop.ask(|job| job.force = false);
+        }
+        let worker = &mut workers[kill % 2];
+        let claimed = |line: &String| line.contains("claimed");
+        let _ = worker.lines.recv_timeout(Duration::from_secs(5));
         let most = Duration::from_millis(random.random_range(1..1_000));
-        let _ = lines.recv_timeout(Duration::from_secs(5));
-        let _ = lines.recv_timeout(most);
-        worker.kill().unwrap();
-        worker.wait().unwrap();
-        workers[kill % 2] = start(shop);
+        let _ = worker
+            .lines
+            .recv_timeout(most)
+            .is_ok_and(|line| claimed(&line));
+        let name = format!(":{}", worker.child.id());
+        let busy = |job: &sentiment::store::Job| {
+            job.state == JobState::Running
+                && job
+                    .worker
+                    .as_ref()
+                    .is_some_and(|worker| worker.ends_with(&name))
+        };
+        hit += usize::from(shop.jobs().iter().any(busy));
+        worker.kill();
+        *worker = shop.start(&FLAGS);
     }
-    for (worker, _) in &mut workers {
-        worker.kill().unwrap();
-        worker.wait().unwrap();
+    assert!(hit * 3 >= kills * 2, "only {hit} of {kills} had a job");
+    for worker in &mut workers {
+        worker.kill();
     }
-    let until = std::time::Instant::now() + Duration::from_secs(120);
-    while !shop.jobs().iter().all(|job| job.state.is_final()) {
-        assert!(std::time::Instant::now() < until, "{:?}", shop.jobs());
-        shop.work(&FLAGS);
-    }
+    shop.work_to_the_end(&FLAGS);
+    is_whole(shop);
+}
+
+/// Every job has succeeded, with a version of its own that is whole and registered, and nothing else is left.
+fn is_whole(shop: &Shop) {
     let jobs = shop.jobs();
     let versions: BTreeSet<_> = jobs.iter().filter_map(|job| job.version.clone()).collect();
     for job in &jobs {
         assert_eq!(job.state, JobState::Succeeded, "{job:?}");
     }
-    assert_eq!((jobs.len(), versions.len()), (JOBS, JOBS), "{jobs:?}");
-    let models = shop.room.path("models");
-    let published = folder::versions(&models, "shop").unwrap();
-    assert_eq!(published.len(), JOBS, "{published:?}");
-    for version in published {
-        assert!(versions.contains(&version.to_string()));
-        Bundle::load(&models.join(format!("shop/{version}"))).unwrap();
-    }
+    assert_eq!(jobs.len(), versions.len(), "{jobs:?}");
     let registered = shop.threads.block_on(shop.store.registered()).unwrap();
-    assert_eq!(registered.len(), JOBS);
+    assert_eq!(registered.len(), jobs.len());
     assert_eq!(registered.iter().filter(|v| v.active).count(), 1);
-    let left = std::fs::read_dir(shop.room.path("data/checkpoints")).unwrap();
-    assert!(left.count() <= 1, "checkpoints of jobs that ended");
+    if let Some(s3) = &shop.s3 {
+        for version in &versions {
+            let bundles = s3.objects().join("shop").join(version);
+            assert_eq!(bundles.read_dir().unwrap().count(), 1, "{version}");
+        }
+        assert!(!shop.room.path("models/shop").exists());
+    } else {
+        let models = shop.room.path("models");
+        let published = folder::versions(&models, "shop").unwrap();
+        assert_eq!(published.len(), jobs.len(), "{published:?}");
+        for version in published {
+            assert!(versions.contains(&version.to_string()));
+            Bundle::load(&models.join(format!("shop/{version}"))).unwrap();
+        }
+    }
+    assert!(shop.leftovers().is_empty(), "{:?}", shop.leftovers());
 }
 
-fn start(shop: &Shop) -> (Child, Receiver<String>) {
-    let mut child = shop.worker(&FLAGS).stderr(Stdio::piped()).spawn().unwrap();
-    let stderr = BufReader::new(child.stderr.take().unwrap());
-    let (sender, lines) = channel();
-    std::thread::spawn(move || {
-        let claimed = |line: &String| line.contains("claimed");
-        for line in stderr.lines().map_while(Result::ok).filter(claimed) {
-            if sender.send(line).is_err() {
-                break;
-            }
-        }
-    });
-    (child, lines)
+#[test]
+fn a_worker_that_stands_still_keeps_no_job_from_the_others() {
+    let shop = Shop::new(LONG);
+    let id = shop.ask(|job| job.max_attempts = 2);
+    let first = shop.start(&FLAGS);
+    first.says("epoch finished");
+    first.signal("STOP");
+    shop.work_to_the_end(&FLAGS);
+    let job = shop.job(&id);
+    assert_eq!(job.state, JobState::Succeeded, "{job:?}");
+    first.signal("CONT");
+    first.says("the lease is lost");
+    is_whole_soon(&shop);
+}
+
+/// The folder that it held goes with its next look for leftovers.
+fn is_whole_soon(shop: &Shop) {
+    let until = Instant::now() + PATIENCE;
+    while !shop.leftovers().is_empty() && Instant::now() < until {
+        std::thread::yield_now();
+    }
+    is_whole(shop);
 }

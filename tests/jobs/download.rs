@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::response::Redirect;
 use axum::routing::get;
 use sentiment::bundle::Bundle;
@@ -36,6 +37,12 @@ impl Site {
             .route("/reviews/out", get(async || Redirect::to("/secret.tsv")))
             .route("/reviews/loop", get(async || Redirect::to("/reviews/loop")))
             .route("/reviews/slow.tsv", get(std::future::pending::<String>))
+            .route(
+                "/reviews/busy.tsv",
+                get(async || StatusCode::TOO_MANY_REQUESTS),
+            )
+            .route("/reviews/bad.tsv", get(async || "5\tgood\nfive\tbad\n"))
+            .route("/reviews/long.tsv.gz", get(async || long()))
             .route("/secret.tsv", get(secret));
         let listener = shop
             .threads
@@ -60,6 +67,7 @@ fn a_job_learns_from_a_url_below_a_listed_prefix() {
     for (version, data) in [
         ("1", site.url("/reviews/shop.tsv")),
         ("2", site.url("/reviews/shop.tsv?x=1")),
+        ("3", site.url("/reviews/hop")),
     ] {
         let id = shop.ask(|job| job.data = vec![format!("shop={data}")]);
         shop.work(&["--data-allow", &allow]);
@@ -70,12 +78,62 @@ fn a_job_learns_from_a_url_below_a_listed_prefix() {
     }
 }
 
+/// Two hundred kilobytes in a few hundred.
+fn long() -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut packed, &"5\tgood box\n".repeat(20_000).into_bytes()).unwrap();
+    packed.finish().unwrap()
+}
+
+#[test]
+fn a_server_that_is_busy_is_asked_again() {
+    let shop = Shop::new("epochs = 1");
+    let site = Site::start(&shop);
+    let id = shop.ask(|job| job.data = vec![site.url("/reviews/busy.tsv")]);
+    shop.work(&["--data-allow", &site.url("/reviews/")]);
+    let job = shop.job(&id);
+    assert_eq!((job.state, job.attempts), (JobState::Queued, 1), "{job:?}");
+}
+
+#[test]
+fn a_worker_that_is_told_to_end_waits_for_no_download() {
+    let shop = Shop::new("epochs = 1");
+    let site = Site::start(&shop);
+    let id = shop.ask(|job| job.data = vec![site.url("/reviews/slow.tsv")]);
+    let mut worker = shop.start(&[
+        "--data-allow",
+        &site.url("/reviews/"),
+        "--data-timeout",
+        "1h",
+    ]);
+    worker.says("claimed");
+    worker.signal("TERM");
+    worker.says("training job stopped");
+    assert!(worker.child.wait().unwrap().success());
+    let job = shop.job(&id);
+    assert_eq!((job.state, job.attempts), (JobState::Queued, 0), "{job:?}");
+
+    let worker = shop.start(&[
+        "--data-allow",
+        &site.url("/reviews/"),
+        "--data-timeout",
+        "1h",
+    ]);
+    worker.says("claimed");
+    shop.threads.block_on(shop.store.cancel(&id)).unwrap();
+    worker.says("training job stopped");
+    assert_eq!(shop.job(&id).state, JobState::Cancelled);
+    assert!(shop.leftovers().is_empty(), "{:?}", shop.leftovers());
+}
+
 #[test]
 fn nothing_else_is_asked_for() {
     let shop = Shop::new("epochs = 1");
     let site = Site::start(&shop);
     let allow = site.url("/reviews/");
     let other = site.url("/reviews/").replace("127.0.0.1", "localhost");
+    // Where the file lay for the moment says nothing to whoever asked.
+    let bad = format!("{}, row 2", site.url("/reviews/bad.tsv"));
     for (path, flags, part) in [
         ("/reviews/shop.tsv", &[][..], "--data-allow"),
         (
@@ -97,6 +155,13 @@ fn nothing_else_is_asked_for() {
         ("/reviews/out", &["--data-allow", &allow], "redirected"),
         ("/reviews/loop", &["--data-allow", &allow], "too often"),
         ("/reviews/none.tsv", &["--data-allow", &allow], "404"),
+        ("/reviews/busy.tsv", &["--data-allow", &allow], "429"),
+        ("/reviews/bad.tsv", &["--data-allow", &allow], &bad),
+        (
+            "/reviews/long.tsv.gz",
+            &["--data-allow", &allow, "--data-max-bytes", "100000"],
+            "unpacked",
+        ),
         (
             "/reviews/shop.tsv",
             &["--data-allow", &allow, "--data-max-bytes", "100"],

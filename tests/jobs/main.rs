@@ -6,22 +6,31 @@ mod disk;
 mod download;
 #[path = "../postgres/mod.rs"]
 mod postgres;
-#[expect(dead_code, reason = "other tests predict and send signals")]
 #[path = "../program/mod.rs"]
 mod program;
+#[expect(dead_code, reason = "other tests take the storage away")]
+#[path = "../s3/mod.rs"]
+mod s3;
 #[expect(dead_code, reason = "other tests look at everything published")]
 #[path = "../train/shop.rs"]
 mod shop;
 mod work;
 
-use std::process::Command;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use sentiment::recipe::Recipe;
 use sentiment::store::{Id, Job, NewJob, Page, Store};
 use tokio::runtime::Runtime;
 
 use program::Room;
+use s3::S3;
+
+/// Only so that a test fails that would wait for ever.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A folder with reviews, and a database of jobs.
 struct Shop {
@@ -29,6 +38,45 @@ struct Shop {
     url: String,
     threads: Runtime,
     store: Arc<Store>,
+    /// Where bundles go, if not into a folder.
+    s3: Option<S3>,
+}
+
+/// A worker that runs beside the test, and what it says.
+struct Working {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Working {
+    /// Waits until it says this.
+    fn says(&self, part: &str) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) if line.contains(part) => return,
+                Ok(_) => {}
+                Err(error) => panic!("it never said {part:?}: {error}"),
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        program::signal(self.child.id(), name);
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl Shop {
@@ -57,6 +105,7 @@ impl Shop {
             url,
             threads,
             store,
+            s3: None,
         }
     }
 
@@ -92,7 +141,49 @@ impl Shop {
         let fixed = ["worker", "--database", &self.url, "--poll", "10ms"];
         let mut command = self.room.command(&[&fixed[..], flags].concat());
         command.env("SENTIMENT_TRAIN_THREADS", "1");
+        let scraps = self.room.path("tmp");
+        std::fs::create_dir_all(&scraps).unwrap();
+        command.env("TMPDIR", scraps);
+        if let Some(s3) = &self.s3 {
+            command.args(["--model-store", &s3.url()]);
+            s3.tell(&mut command);
+        }
         command
+    }
+
+    /// Starts a worker that stays.
+    fn start(&self, flags: &[&str]) -> Working {
+        let mut child = self.worker(flags).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Working { child, lines }
+    }
+
+    /// Works until every job is at its end.
+    fn work_to_the_end(&self, flags: &[&str]) {
+        let until = Instant::now() + PATIENCE;
+        while !self.jobs().iter().all(|job| job.state.is_final()) {
+            assert!(Instant::now() < until, "{:?}", self.jobs());
+            self.work(flags);
+        }
+    }
+
+    /// What killed and other workers have left.
+    fn leftovers(&self) -> Vec<std::path::PathBuf> {
+        let folders = ["tmp", "data/checkpoints"].map(|folder| self.room.path(folder));
+        let entries = folders
+            .iter()
+            .flat_map(|f| f.read_dir().into_iter().flatten());
+        let paths = entries.map(|entry| entry.unwrap().path());
+        // ONNX Runtime's own, one for all.
+        paths.filter(|path| !path.ends_with(".ses")).collect()
     }
 
     /// Works off the queue.

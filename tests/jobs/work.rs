@@ -114,9 +114,40 @@ fn a_version_that_is_worse_than_the_active_one_is_published_only_by_force() {
         "{error}"
     );
     assert!(!shop.room.path("models/shop/2").exists());
+    assert!(shop.leftovers().is_empty(), "{:?}", shop.leftovers());
+    let epochs = shop.threads.block_on(shop.store.epochs(&refused, 0));
+    assert_eq!(
+        epochs.unwrap().len(),
+        1,
+        "why it was refused can be looked at"
+    );
     let forced = hasty(true);
     shop.work(&[]);
     assert_eq!(shop.job(&forced).state, JobState::Succeeded);
+}
+
+#[test]
+fn a_version_that_was_measured_on_nothing_is_published_only_by_force() {
+    let shop = Shop::new("epochs = 12");
+    shop.ask(|_| {});
+    shop.work(&[]);
+    let unmeasured = |force: bool| {
+        let id = shop.ask(|job| {
+            job.force = force;
+            let data = job.recipe["data"].as_object_mut().unwrap();
+            data.remove("test");
+            data.remove("validation");
+        });
+        shop.work(&[]);
+        shop.job(&id)
+    };
+    let job = unmeasured(false);
+    assert_eq!(job.state, JobState::Failed, "{job:?}");
+    let error = job.error.unwrap();
+    for part in ["version 1", "test and validation", "force"] {
+        assert!(error.contains(part), "{part:?} in {error}");
+    }
+    assert_eq!(unmeasured(true).state, JobState::Succeeded);
 }
 
 #[test]

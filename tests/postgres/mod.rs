@@ -57,13 +57,20 @@ pub fn database() -> Option<Postgres> {
 impl Postgres {
     /// Ends the server as a crash would and starts it again.
     pub fn restart(&self) {
+        self.away(|| {});
+    }
+
+    /// Ends the server as a crash would and starts it again after that.
+    pub fn away<T>(&self, meanwhile: impl FnOnce() -> T) -> T {
         let mut server = self.cluster.server.lock().unwrap();
         stop(&mut server);
+        let done = meanwhile();
         *server = serve(
             &self.cluster.programs,
             self.cluster.folder.path(),
             self.cluster.port,
         );
+        done
     }
 }
 

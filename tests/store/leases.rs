@@ -12,6 +12,7 @@ fn made(version: i64) -> Publication {
         version,
         digest: "d".into(),
         location: None,
+        compared: None,
     }
 }
 
@@ -57,18 +58,22 @@ fn a_lost_lease_changes_nothing_any_more() {
             );
         };
         lost(store.beat(&old, &Beat::default()).await.map(drop));
-        lost(store.started(&old, 0).await);
+        lost(store.started(&old, 0, 0).await);
         lost(store.put_back(&old, OVER).await);
         let failure = Failure {
             error: "no".into(),
             again: false,
-            wait: OVER,
         };
-        lost(store.fail(&old, &failure).await);
-        let version = store.reserve(&old, 0, None).await.unwrap();
+        lost(store.fail(&old, &failure, OVER).await);
+        lost(store.record_epoch(&old, 1, &json!({"epoch": 1})).await);
+        assert!(store.epochs(&id, 0).await.unwrap().is_empty());
+        lost(store.reserve(&old, 0, None).await.map(drop));
+        let version = store.reserve(&new, 0, None).await.unwrap();
+        assert_eq!(version, 1, "the other has reserved nothing");
+        // Nor does it take away what the new one has reserved.
+        lost(store.reserve(&old, 0, Some(version)).await.map(drop));
         lost(store.finish(&old, &made(version)).await);
         assert!(store.active().await.unwrap().is_empty());
-        // The same version: the job publishes once whoever does it.
         assert_eq!(store.reserve(&new, 0, None).await.unwrap(), version);
         store.finish(&new, &made(version)).await.unwrap();
         lost(store.finish(&new, &made(version)).await);
@@ -76,6 +81,117 @@ fn a_lost_lease_changes_nothing_any_more() {
         assert_eq!(found.state, JobState::Succeeded);
         assert_eq!(found.version, Some("1".into()));
         assert_eq!(store.active().await.unwrap()[0].version, 1);
+    });
+}
+
+#[test]
+fn a_job_ends_only_with_the_version_that_is_reserved_for_it() {
+    on_both(async |database| {
+        let store = database.store();
+        let (id, _) = store.enqueue(&job("shop")).await.unwrap();
+        let lease = claim(&store, LONG).await.unwrap();
+        store.reserve(&lease, 0, None).await.unwrap();
+        let refused = store.finish(&lease, &made(2)).await.unwrap_err();
+        assert!(matches!(refused, StoreError::LeaseLost(_)), "{refused}");
+        let found = store.job(&id).await.unwrap().unwrap();
+        assert_eq!((found.state, found.version), (JobState::Running, None));
+        assert!(store.registered().await.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn a_version_takes_the_place_of_no_other_than_it_was_compared_with() {
+    on_both(async |database| {
+        let store = database.store();
+        let mut leases = Vec::new();
+        for _ in 0..3 {
+            store.enqueue(&job("shop")).await.unwrap();
+            let lease = claim(&store, LONG).await.unwrap();
+            let version = store.reserve(&lease, 0, None).await.unwrap();
+            leases.push((lease, version));
+        }
+        // All three found none that serves, and one is first.
+        let finish = async |at: usize, compared: i64| {
+            let (lease, version) = &leases[at];
+            let made = Publication {
+                compared: Some(compared),
+                ..made(*version)
+            };
+            store.finish(lease, &made).await
+        };
+        let outdated = |done: Result<(), StoreError>| {
+            assert!(matches!(done, Err(StoreError::Outdated { .. })), "{done:?}");
+        };
+        finish(0, 0).await.unwrap();
+        outdated(finish(1, 0).await);
+        finish(1, 1).await.unwrap();
+        outdated(finish(2, 1).await);
+        let found = store.job(&leases[2].0.job.id).await.unwrap().unwrap();
+        assert_eq!((found.state, found.version), (JobState::Running, None));
+        let registered = store.registered().await.unwrap();
+        let shown: Vec<_> = registered.iter().map(|v| (v.version, v.active)).collect();
+        assert_eq!(shown, [(1, false), (2, true)]);
+        finish(2, 2).await.unwrap();
+        assert_eq!(store.active().await.unwrap()[0].version, 3);
+    });
+}
+
+#[test]
+fn a_start_over_forgets_the_epochs_of_the_attempt_before_it() {
+    on_both(async |database| {
+        let store = database.store();
+        let (id, _) = store.enqueue(&job("shop")).await.unwrap();
+        let lease = claim(&store, LONG).await.unwrap();
+        for epoch in 1..4 {
+            let figures = json!({"epoch": epoch});
+            store.record_epoch(&lease, epoch, &figures).await.unwrap();
+        }
+        store.started(&lease, 20, 1).await.unwrap();
+        assert_eq!(store.epochs(&id, 0).await.unwrap(), [json!({"epoch": 1})]);
+    });
+}
+
+#[test]
+fn a_job_that_was_called_off_is_not_tried_again() {
+    on_both(async |database| {
+        let store = database.store();
+        let (failing, _) = store.enqueue(&job("one")).await.unwrap();
+        let lease = claim(&store, LONG).await.unwrap();
+        let (lost, _) = store.enqueue(&job("two")).await.unwrap();
+        claim(&store, OVER).await.unwrap();
+        assert!(store.cancel(&failing).await.unwrap());
+        let failure = Failure {
+            error: "the disk is full".into(),
+            again: true,
+        };
+        store.fail(&lease, &failure, OVER).await.unwrap();
+        // Nobody works on the other and nobody has to come for it.
+        let state = async |id| store.job(id).await.unwrap().unwrap().state;
+        while state(&lost).await == JobState::Running {
+            store.cancel(&lost).await.unwrap();
+        }
+        for id in [&failing, &lost] {
+            let found = store.job(id).await.unwrap().unwrap();
+            assert_eq!(found.state, JobState::Cancelled);
+            assert!(found.finished_ms.is_some());
+        }
+        assert!(claim(&store, LONG).await.is_none());
+    });
+}
+
+#[test]
+fn an_error_is_kept_whatever_is_in_it() {
+    on_both(async |database| {
+        let store = database.store();
+        let (id, _) = store.enqueue(&job("shop")).await.unwrap();
+        let lease = claim(&store, LONG).await.unwrap();
+        let failure = Failure {
+            error: "data a\0.tsv".into(),
+            again: false,
+        };
+        store.fail(&lease, &failure, OVER).await.unwrap();
+        let error = store.job(&id).await.unwrap().unwrap().error;
+        assert_eq!(error.as_deref(), Some("data a\u{fffd}.tsv"));
     });
 }
 
@@ -121,7 +237,7 @@ fn a_worker_lost_where_others_were_before_has_used_up_an_attempt() {
         for _ in 0..2 {
             let lease = claim_when_over(&store, OVER).await;
             claimed.push(lease.job.attempts);
-            store.started(&lease, 0).await.unwrap();
+            store.started(&lease, 0, 0).await.unwrap();
             store.beat(&lease, &beat).await.unwrap();
         }
         let lease = claim_when_over(&store, LONG).await;
@@ -129,7 +245,7 @@ fn a_worker_lost_where_others_were_before_has_used_up_an_attempt() {
         assert_eq!(claimed, [0, 0, 1], "only the first has got further");
         store.put_back(&lease, OVER).await.unwrap();
         let lease = claim_when_over(&store, OVER).await;
-        store.started(&lease, 0).await.unwrap();
+        store.started(&lease, 0, 0).await.unwrap();
         store.beat(&lease, &beat).await.unwrap();
         while store.job(&id).await.unwrap().unwrap().state == JobState::Running {
             assert!(claim(&store, LONG).await.is_none());
@@ -149,14 +265,13 @@ fn a_failure_is_tried_again_as_often_as_the_job_allows() {
         let mut failure = Failure {
             error: "the disk is full".into(),
             again: true,
-            wait: OVER,
         };
         let lease = claim(&store, LONG).await.unwrap();
-        store.fail(&lease, &failure).await.unwrap();
+        store.fail(&lease, &failure, OVER).await.unwrap();
         let found = store.job(&id).await.unwrap().unwrap();
         assert_eq!((found.state, found.attempts), (JobState::Queued, 1));
         let lease = claim_when_over(&store, LONG).await;
-        store.fail(&lease, &failure).await.unwrap();
+        store.fail(&lease, &failure, OVER).await.unwrap();
         let found = store.job(&id).await.unwrap().unwrap();
         assert_eq!(found.state, JobState::Failed);
         assert_eq!(found.error.as_deref(), Some("the disk is full"));
@@ -164,7 +279,7 @@ fn a_failure_is_tried_again_as_often_as_the_job_allows() {
         let (id, _) = store.enqueue(&job("other")).await.unwrap();
         let lease = claim(&store, LONG).await.unwrap();
         failure.again = false;
-        store.fail(&lease, &failure).await.unwrap();
+        store.fail(&lease, &failure, OVER).await.unwrap();
         let found = store.job(&id).await.unwrap().unwrap();
         assert_eq!((found.state, found.attempts), (JobState::Failed, 1));
     });

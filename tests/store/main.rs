@@ -9,6 +9,7 @@ mod migrations;
 mod postgres;
 mod queue;
 mod registry;
+mod stalled;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -46,13 +47,18 @@ struct Database {
 }
 
 impl Database {
+    fn is_postgres(&self) -> bool {
+        self.url.starts_with("postgres")
+    }
+
     fn store(&self) -> Arc<Store> {
         Arc::new(Store::new(&self.url).unwrap())
     }
 
     /// Something that the program itself never does.
-    async fn execute(&self, statement: &'static str) {
+    async fn execute(&self, statement: &str) {
         let mut connection = sqlx::AnyConnection::connect(&self.url).await.unwrap();
+        let statement = sqlx::AssertSqlSafe(statement.to_owned());
         connection.execute(statement).await.unwrap();
     }
 }

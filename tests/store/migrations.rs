@@ -1,6 +1,6 @@
 //! Migrations: by several processes at once, and under an older program.
 
-use sentiment::store::{JobState, Store};
+use sentiment::store::{JobState, Store, StoreError};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _};
 
 use crate::{Database, LONG, claim, claim_when_over, job, on_both};
@@ -92,6 +92,63 @@ async fn old_program(database: &Database) {
         count += 1;
     }
     assert_eq!(count, BEFORE.matches(';').count());
+}
+
+#[test]
+fn a_program_that_cannot_migrate_keeps_no_other_from_it() {
+    on_both(async |database| {
+        database.store().ready().await.unwrap();
+        let known = "update _sqlx_migrations set checksum = ";
+        let other = match database.is_postgres() {
+            true => "sha224('other') where version = 1",
+            false => "x'00' where version = 1",
+        };
+        database
+            .execute("create table kept as select * from _sqlx_migrations")
+            .await;
+        database.execute(&format!("{known}{other}")).await;
+        // It stays alive, as a server would.
+        let failing = database.store();
+        let refused = failing.ready().await.unwrap_err();
+        assert!(matches!(refused, StoreError::Migration(_)), "{refused}");
+        let back = "(select checksum from kept where version = 1) where version = 1";
+        database.execute(&format!("{known}{back}")).await;
+        database.store().ready().await.unwrap();
+        failing.ready().await.unwrap();
+    });
+}
+
+#[test]
+fn a_migration_may_wait_for_longer_than_a_statement() {
+    on_both(async |database| {
+        if !database.is_postgres() {
+            return;
+        }
+        // What a migration of another program holds, for longer than any statement may take.
+        let mut other = AnyConnection::connect(&database.url).await.unwrap();
+        other
+            .execute("create table public._sqlx_migrations (version bigint primary key, description text not null, \
+                 installed_on timestamptz not null default now(), success boolean not null, checksum bytea not null, \
+                 execution_time bigint not null)")
+            .await
+            .unwrap();
+        other.execute("begin").await.unwrap();
+        other
+            .execute("lock table _sqlx_migrations in access exclusive mode")
+            .await
+            .unwrap();
+        let store = database.store();
+        let waiting = store.ready().await.unwrap_err();
+        assert!(matches!(waiting, StoreError::Database(_)), "{waiting}");
+        other.execute("commit").await.unwrap();
+        store.ready().await.unwrap();
+    });
+}
+
+#[tokio::test]
+async fn a_store_keeps_its_password_to_itself() {
+    let store = Store::new("postgres://team:zqxjkv@db/sentiment").unwrap();
+    assert!(!format!("{store:?}").contains("zqxjkv"));
 }
 
 #[tokio::test]

@@ -64,6 +64,7 @@ fn a_version_serves_only_once_it_is_complete_and_an_older_one_can_serve_again() 
             version: number,
             digest: "b".into(),
             location: Some("bundles/shop/2".into()),
+            compared: None,
         };
         store.finish(&lease, &made).await.unwrap();
         let active = store.active().await.unwrap();
@@ -91,10 +92,43 @@ fn a_change_is_heard_of() {
         let store = database.store();
         store.ready().await.unwrap();
         let mut watch = Watch::default();
+        let (soon, never) = (Duration::from_millis(1), Duration::from_secs(86_400));
         // Begins to listen.
-        watch.changed(&store, Duration::from_millis(1)).await;
+        watch.changed(&store, soon).await;
+        let look_again = match database.is_postgres() {
+            true => never,
+            false => soon,
+        };
         store.activate(&version(1, "a")).await.unwrap();
-        watch.changed(&store, Duration::from_millis(1)).await;
-        assert_eq!(store.active().await.unwrap().len(), 1);
+        let heard = watch.changed(&store, look_again);
+        tokio::time::timeout(PATIENCE, heard).await.unwrap();
+    });
+}
+
+/// Only so that a test fails that would wait for ever.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn what_changes_while_the_connection_is_lost_is_heard_of() {
+    on_both(async |database| {
+        if !database.is_postgres() {
+            return;
+        }
+        let store = database.store();
+        store.ready().await.unwrap();
+        let mut watch = Watch::default();
+        let never = Duration::from_secs(86_400);
+        watch.changed(&store, never).await;
+        let changed = watch.changed(&store, never);
+        let lost = async {
+            database
+                .execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity \
+                     where datname = current_database() and query like 'LISTEN%'",
+                )
+                .await;
+        };
+        let both = async { tokio::join!(changed, lost) };
+        tokio::time::timeout(PATIENCE, both).await.unwrap();
     });
 }
