@@ -8,6 +8,7 @@ mod background;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::http::HeaderValue;
@@ -28,6 +29,9 @@ use crate::store::Store;
 use crate::system;
 use crate::telemetry::{self, Logging, Spans};
 use background::Background;
+
+/// Time for what is under way on threads of its own when everything else has ended.
+const AFTERMATH: Duration = Duration::from_secs(1);
 
 /// Serves until a signal.
 ///
@@ -92,6 +96,8 @@ pub fn serve(config: &ServeConfig) -> anyhow::Result<()> {
         stopping: watch::Sender::new(false),
     });
     threads.block_on(run(config, &shared, &logging))?;
+    // A training that was cut off is on a thread that nobody waits for.
+    threads.shutdown_timeout(AFTERMATH);
     if let Some(spans) = &shared.spans {
         spans.finish();
     }

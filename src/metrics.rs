@@ -44,6 +44,9 @@ pub struct Metrics {
     truncated: IntCounterVec,
     model_info: IntGaugeVec,
     training_jobs: IntGaugeVec,
+    training_leases: IntGaugeVec,
+    /// `sentiment_training_queue_age_seconds`: since the oldest job was asked for that no worker has claimed yet.
+    pub training_queue_age: IntGauge,
     /// `sentiment_store_up`: 1 while the database answers, 0 while it does not; always 0 without one.
     pub store_up: IntGauge,
     /// `sentiment_model_store_up`: 1 while the model storage answers, 0 while it does not; always 0 without one.
@@ -144,6 +147,12 @@ impl Metrics {
         let store_up = IntGauge::new("sentiment_store_up", "1 while the database answers.")
             .expect("names are literals");
         register(&registry, store_up.clone());
+        let training_queue_age = IntGauge::new(
+            "sentiment_training_queue_age_seconds",
+            "Since the oldest job was asked for that no worker has claimed yet.",
+        )
+        .expect("names are literals");
+        register(&registry, training_queue_age.clone());
         let model_store_up = IntGauge::new(
             "sentiment_model_store_up",
             "1 while the model storage answers.",
@@ -209,6 +218,12 @@ impl Metrics {
                 "Jobs in the database.",
                 &["state"],
             ),
+            training_leases: gauge(
+                "sentiment_training_leases",
+                "Jobs under way, by whether their workers are heard of.",
+                &["state"],
+            ),
+            training_queue_age,
             store_up,
             model_store_up,
             activation_failures: counter(
@@ -253,6 +268,13 @@ impl Metrics {
     /// `sentiment_training_jobs{state}`: jobs in the database.
     pub fn jobs(&self, state: &str, count: i64) {
         self.training_jobs.with_label_values(&[state]).set(count);
+    }
+
+    /// `sentiment_training_leases{state}`: jobs whose workers are heard of, and whose workers are not any more.
+    pub fn leases(&self, held: i64, expired: i64) {
+        for (state, count) in [("held", held), ("expired", expired)] {
+            self.training_leases.with_label_values(&[state]).set(count);
+        }
     }
 
     /// `sentiment_feedback_total{model,agrees}`: feedback on answers, by whether it agrees with them.

@@ -124,3 +124,18 @@ fn what_is_kept_in_one_file_or_folder_is_named_there_alone() {
         );
     }
 }
+
+#[test]
+fn what_answers_texts_touches_no_database() {
+    let mut seen = 0;
+    for (path, text) in sources() {
+        if !(path.starts_with("http/sentiment") || path.starts_with("engine")) {
+            continue;
+        }
+        seen += 1;
+        for word in ["crate::store", "shared.store", "sqlx"] {
+            assert!(!text.contains(word), "{word} in {}", path.display());
+        }
+    }
+    assert!(seen > 4, "they are looked at");
+}

@@ -103,6 +103,9 @@ impl Upkeep {
             }
             up = metrics.store_up.get() == 1;
             self.shared.store_trouble.send_replace(!up);
+            if up {
+                self.forget().await;
+            }
             let _ = tokio::time::timeout(COUNT_EVERY, stop.wait_for(|stop| *stop)).await;
         }
     }
@@ -111,12 +114,22 @@ impl Upkeep {
         for (state, count) in self.store.jobs_by_state().await? {
             self.shared.metrics.jobs(state.as_str(), count);
         }
-        if !self.retention.is_zero() {
-            let forgotten = self.store.forget_feedback(self.retention).await?;
-            if forgotten > 0 {
-                tracing::info!(forgotten, "old feedback is deleted");
-            }
-        }
+        let pace = self.store.pace().await?;
+        self.shared.metrics.leases(pace.held, pace.expired);
+        let age = &self.shared.metrics.training_queue_age;
+        age.set(pace.waiting_ms / 1_000);
         Ok(())
+    }
+
+    /// What cannot be deleted now is tried again, and says nothing of whether the database answers.
+    async fn forget(&self) {
+        if self.retention.is_zero() {
+            return;
+        }
+        match self.store.forget_feedback(self.retention).await {
+            Ok(0) => {}
+            Ok(forgotten) => tracing::info!(forgotten, "old feedback is deleted"),
+            Err(error) => tracing::warn!(%error, "old feedback is not deleted"),
+        }
     }
 }

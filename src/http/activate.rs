@@ -11,7 +11,8 @@ use super::Shared;
 use super::body::Received;
 use super::error::{Code, Problem};
 use super::models::{self, Model};
-use crate::catalog::fetch;
+use crate::catalog::{SwapError, fetch};
+use crate::metrics::Metrics;
 use crate::store::{ActiveVersion, StoreError};
 
 /// Which one.
@@ -51,8 +52,9 @@ pub(super) async fn activate(
         .await?;
     }
     let candidate = {
-        let (shared, name) = (Arc::clone(&shared), name.clone());
-        models::on_disk(move || Ok(shared.catalog.prepare(&name, version)?)).await?
+        let (catalog, name) = (Arc::clone(&shared.catalog), name.clone());
+        let prepared = models::on_disk(move || Ok(catalog.prepare(&name, version))).await?;
+        prepared.inspect_err(|error| say(&shared.metrics, error))?
     };
     if let Some(store) = &shared.store {
         let location = match (&registered, &shared.storage) {
@@ -98,4 +100,13 @@ pub(super) async fn activate(
         models::on_disk(move || Ok(shared.catalog.swap(candidate)?)).await?;
     }
     models::describe(shared, name, version).await
+}
+
+/// A bundle that is not good is nothing that only whoever asked should hear of.
+fn say(metrics: &Metrics, error: &SwapError) {
+    if let SwapError::Refused { name, .. } = error {
+        let failures = &metrics.activation_failures;
+        failures.with_label_values(&[name.as_str()]).inc();
+        tracing::error!(%error, "the version before it serves on");
+    }
 }

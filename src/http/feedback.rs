@@ -1,6 +1,7 @@
 //! `/v1/feedback`: a text and the label that it should have had. Only what is sent here is ever kept.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -11,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::Shared;
 use super::body::Received;
 use super::error::{Code, Problem};
+use crate::bundle::Version;
 use crate::catalog::Wish;
+use crate::engine::{Engine, Terms};
 use crate::sentiment::Label;
 use crate::store::{Id, NewFeedback};
 
@@ -59,6 +62,17 @@ pub(super) async fn keep(
     if sent.text.trim().is_empty() {
         return Err(Problem::new(Code::EmptyText, "the text is empty"));
     }
+    // PostgreSQL keeps none, and what one database refuses the other does not keep.
+    if sent.text.contains('\0') {
+        let detail = "the text has a NUL character, which is not kept";
+        return Err(Problem::new(Code::InvalidRequest, detail));
+    }
+    if let Some(version) = &sent.version
+        && let Err(error) = version.parse::<Version>()
+    {
+        let detail = error.to_string();
+        return Err(Problem::new(Code::InvalidRequest, detail));
+    }
     let most = shared.limits.max_characters;
     if sent.text.chars().count() > most {
         let detail = format!("the text has more than {most} characters");
@@ -78,20 +92,36 @@ pub(super) async fn keep(
             language: sent.language.as_deref(),
         },
     );
+    let answered = match (sent.predicted, &route) {
+        (None, Ok(route)) => answer(&shared, &route.engine, &sent.text).await,
+        (predicted, _) => predicted,
+    };
     let new = NewFeedback {
         language: route.as_ref().ok().map(|route| route.language.clone()),
         text: sent.text,
         label: sent.label,
         model: sent.model,
         version: sent.version,
-        answered: sent.predicted,
+        answered,
     };
     let id = store.add_feedback(&new).await?;
-    if let (Ok(route), Some(predicted)) = (route, sent.predicted) {
+    if let (Ok(route), Some(answered)) = (route, answered) {
         let model = &route.engine.bundle().manifest.name;
-        shared.metrics.fed_back(model, predicted == sent.label);
+        shared.metrics.fed_back(model, answered == sent.label);
     }
     Ok((StatusCode::CREATED, Json(Kept { id })))
+}
+
+/// What the model says now, for whoever does not say what it answered; nothing if it has no place for one more text.
+async fn answer(shared: &Shared, engine: &Engine, text: &str) -> Option<Label> {
+    let (ask, places) = (engine.encode(text).ok()?, engine.reserve(1)?);
+    let terms = Terms {
+        deadline: Some(Instant::now() + shared.limits.deadline),
+        bulk: false,
+    };
+    let ticket = engine.submit(vec![ask], places, terms).pop()?;
+    let prediction = engine.answer(ticket).await.ok()?;
+    Some(prediction.score.label())
 }
 
 pub(super) async fn forget(

@@ -77,6 +77,11 @@ impl Follower {
             self.ended = true;
             return Ok(());
         };
+        // An attempt that starts over is followed from its beginning.
+        let at = job.progress.as_ref().and_then(|p| p["epoch"].as_i64());
+        if let Some(at) = at.filter(|at| *at < self.epoch && !job.state.is_final()) {
+            self.epoch = at - 1;
+        }
         for figures in self.store.epochs(&self.id, self.epoch).await? {
             self.epoch = figures["epoch"].as_i64().unwrap_or(self.epoch + 1);
             self.say("epoch", &figures);

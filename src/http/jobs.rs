@@ -18,6 +18,7 @@ use super::body::Received;
 use super::error::{Code, Problem};
 use super::follow::follow;
 use crate::bundle::digest;
+use crate::catalog::Slot;
 use crate::config::allow::{DataPrefix, allowed, is_url};
 use crate::recipe::{Recipe, valid_name};
 use crate::store::{Id, Job, NewJob, Page, Store};
@@ -100,6 +101,7 @@ pub(super) async fn enqueue(
     let mut new = tokio::task::spawn_blocking(move || parse(&body, &recipes, &allow))
         .await
         .map_err(|error| Problem::internal(error.to_string()))??;
+    check_languages(&shared, &new)?;
     new.idempotency_key = key;
     let (id, _) = store.enqueue(&new).await?;
     let job = find(&store, &id).await?;
@@ -121,10 +123,19 @@ pub(super) async fn list(
         return Err(invalid(format!("limit must be 1 to {MOST}")));
     }
     let after = match wanted.after {
-        Some(after) => Some(after.parse().map_err(|_| invalid("after is no job's id"))?),
+        Some(after) => Some(
+            after
+                .parse::<Id>()
+                .map_err(|_| invalid("after is no job's id"))?,
+        ),
         None => None,
     };
     let store = shared.store()?;
+    if let Some(after) = &after
+        && store.job(after).await?.is_none()
+    {
+        return Err(invalid(format!("after: there is no job {after}")));
+    }
     // One more than asked for tells whether there is another page.
     let limit = wanted.limit + 1;
     let mut jobs = store.jobs(&Page { limit, after }).await?;
@@ -245,6 +256,29 @@ fn parse(body: &[u8], recipes: &std::path::Path, allow: &[DataPrefix]) -> Result
     })
 }
 
+/// What would only be refused by every server once it is trained: a language is the default of one model.
+fn check_languages(shared: &Shared, new: &NewJob) -> Result<(), Problem> {
+    if !new.activate {
+        return Ok(());
+    }
+    for (name, slot) in shared.catalog.slots() {
+        let Slot::Ready(engine) = slot else { continue };
+        let taken = &engine.bundle().manifest.default_for;
+        let wanted = new.recipe["default_for"].as_array().into_iter().flatten();
+        let mut both = wanted.filter_map(Value::as_str);
+        let both = both.find(|language| taken.iter().any(|taken| taken == language));
+        if let Some(language) = both.filter(|_| name != new.name) {
+            return Err(Problem::new(
+                Code::Conflict,
+                format!(
+                    "default_for {language:?}: model {name:?} serves it; \"activate\": false trains all the same"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn named(recipes: &std::path::Path, name: &str) -> Result<Recipe, Problem> {
     let unknown = || invalid(format!("recipe: there is no recipe {name:?}"));
     if !valid_name(name) {
@@ -261,6 +295,11 @@ fn named(recipes: &std::path::Path, name: &str) -> Result<Recipe, Problem> {
 fn check_data(recipe: &Recipe, data: &[String], allow: &[DataPrefix]) -> Result<(), Problem> {
     if let Some(file) = recipe.embedding().and_then(|e| e.pretrained.as_ref()) {
         check_below(file, "layers[0].pretrained", file)?;
+    }
+    if let Some(name) = data.iter().find(|name| name.contains('\0')) {
+        return Err(invalid(format!(
+            "data {name:?}: no name has a NUL character"
+        )));
     }
     let mut sources = Vec::new();
     for name in data.iter().filter(|name| *name != FEEDBACK) {

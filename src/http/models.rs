@@ -1,5 +1,6 @@
 //! `GET /v1/models` and below: what serves, what it is made of and how good it is.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::bundle::{BundleError, CURVES, Manifest, Version, folder};
 use crate::catalog::Slot;
 use crate::engine::Engine;
 use crate::recipe::valid_name;
+use crate::storage::Storage;
 
 /// The models that serve or should.
 #[derive(Debug, Serialize)]
@@ -112,7 +114,50 @@ pub(super) async fn version(
 ) -> Result<Json<Model>, Problem> {
     let Path((name, version)) = path.map_err(not_text)?;
     let version = parse(&name, &version)?;
-    describe(shared, name, version).await
+    match describe(Arc::clone(&shared), name.clone(), version).await {
+        Err(problem) if problem.code == Code::UnknownModel => {
+            let Some((storage, location)) = elsewhere(&shared, &name, version).await? else {
+                return Err(problem);
+            };
+            Ok(Json(Model {
+                active: false,
+                provider: None,
+                versions: versions(&shared, &name).await?,
+                manifest: Box::new(storage.manifest(&location).await?),
+            }))
+        }
+        described => described,
+    }
+}
+
+/// Where a version lies that is registered and not here: its job was not to activate it, or another server was told to.
+async fn elsewhere(
+    shared: &Shared,
+    name: &str,
+    version: Version,
+) -> Result<Option<(Arc<Storage>, String)>, Problem> {
+    let (Some(store), Some(storage)) = (&shared.store, &shared.storage) else {
+        return Ok(None);
+    };
+    let registered = store.version(name, i64::from(version.number())).await?;
+    let location = registered.and_then(|registered| registered.location);
+    Ok(location.map(|location| (Arc::clone(storage), location)))
+}
+
+/// Every version, here and in the registry, lowest first.
+async fn versions(shared: &Arc<Shared>, name: &str) -> Result<Vec<Version>, Problem> {
+    let here = {
+        let (shared, name) = (Arc::clone(shared), name.to_owned());
+        on_disk(move || folder::versions(shared.catalog.models(), &name).map_err(broken)).await?
+    };
+    let mut versions: BTreeSet<Version> = here.into_iter().collect();
+    if let Some(store) = &shared.store {
+        // With the database away it is those that are here.
+        let registered = store.registered().await.unwrap_or_default();
+        let registered = registered.iter().filter(|version| version.name == name);
+        versions.extend(registered.filter_map(|v| v.version.to_string().parse::<Version>().ok()));
+    }
+    Ok(versions.into_iter().collect())
 }
 
 pub(super) async fn curves(
@@ -121,13 +166,23 @@ pub(super) async fn curves(
 ) -> Result<([(HeaderName, HeaderValue); 2], Vec<u8>), Problem> {
     let Path((name, version)) = path.map_err(not_text)?;
     let version = parse(&name, &version)?;
-    let picture = on_disk(move || {
-        let dir = find(&shared, &name, version)?;
-        let path = dir.join(CURVES);
-        std::fs::read(&path)
-            .map_err(|error| Problem::internal(format!("{}: {error}", path.display())))
-    })
-    .await?;
+    let here = {
+        let (shared, name) = (Arc::clone(&shared), name.clone());
+        on_disk(move || {
+            let path = find(&shared, &name, version)?.join(CURVES);
+            std::fs::read(&path)
+                .map_err(|error| Problem::internal(format!("{}: {error}", path.display())))
+        })
+    };
+    let picture = match here.await {
+        Err(problem) if problem.code == Code::UnknownModel => {
+            match elsewhere(&shared, &name, version).await? {
+                Some((storage, location)) => storage.curves(&location).await?,
+                None => return Err(problem),
+            }
+        }
+        here => here?,
+    };
     let headers = [
         (
             header::CONTENT_TYPE,
@@ -147,6 +202,7 @@ pub(super) async fn describe(
     name: String,
     version: Version,
 ) -> Result<Json<Model>, Problem> {
+    let versions = versions(&shared, &name).await?;
     on_disk(move || {
         let dir = find(&shared, &name, version)?;
         let active = match shared.catalog.slot(&name) {
@@ -162,7 +218,7 @@ pub(super) async fn describe(
         Ok(Json(Model {
             active: active.is_some(),
             provider: active.as_ref().map(|engine| engine.provider()),
-            versions: folder::versions(shared.catalog.models(), &name).map_err(broken)?,
+            versions,
             manifest: Box::new(manifest),
         }))
     })

@@ -18,7 +18,7 @@ use futures_util::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 
-use crate::bundle::{FILES, MANIFEST, Manifest, Parcel};
+use crate::bundle::{CURVES, FILES, MANIFEST, Manifest, Parcel};
 
 pub use error::StorageError;
 
@@ -95,6 +95,14 @@ impl Storage {
     /// It is not there or damaged, or the storage fails.
     pub async fn manifest(&self, location: &str) -> Result<Manifest, StorageError> {
         Ok(self.parcel(location).await?.manifest)
+    }
+
+    /// The picture of a stored bundle's training.
+    ///
+    /// # Errors
+    /// It is not there, or the storage fails.
+    pub async fn curves(&self, location: &str) -> Result<Vec<u8>, StorageError> {
+        self.get(&self.place(location)?.join(CURVES)).await
     }
 
     /// The bundles that are stored whole under a version, with where they lie: more than one where a job has begun anew.

@@ -20,6 +20,12 @@ fn feedback_is_kept_counted_and_deleted() {
     assert_eq!(kept.status, 201, "{}", kept.shown());
     let counted = r#"sentiment_feedback_total{agrees="false",model="english"} 1"#;
     assert!(server.get("/metrics").text().contains(counted));
+    // Who does not say what was answered is told by the model itself.
+    let label = server.post(&json!({"text": "good"})).json()["label"].clone();
+    let sent = json!({"text": "good", "label": label, "model": "english"});
+    assert_eq!(send(&server, &sent).status, 201);
+    let counted = r#"sentiment_feedback_total{agrees="true",model="english"} 1"#;
+    assert!(server.get("/metrics").text().contains(counted));
     let path = format!("/v1/feedback/{}", kept.json()["id"].as_str().unwrap());
     let gone = server.raw("DELETE", &path, &[], "");
     assert_eq!(gone.status, 204);
@@ -40,6 +46,15 @@ fn feedback_that_teaches_nothing_is_refused() {
             "invalid_request",
         ),
         (json!({"text": " ", "label": "negative"}), "empty_text"),
+        // What one database does not keep, neither does.
+        (
+            json!({"text": "a\0b", "label": "negative"}),
+            "invalid_request",
+        ),
+        (
+            json!({"text": "good", "label": "negative", "version": "1\0"}),
+            "invalid_request",
+        ),
     ] {
         assert_eq!(send(&server, &body).refusal(), (422, code.into()), "{body}");
     }

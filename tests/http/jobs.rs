@@ -80,7 +80,10 @@ fn events(server: &Server, id: &str) -> Vec<(String, Value)> {
 fn a_job_is_trained_by_the_server_itself_and_its_model_served() {
     let server = with_store(&["--with-worker", "--train-threads", "1"]);
     put_reviews(&server);
-    let body = json!({"recipe": recipe(3), "data": ["shop.tsv"]});
+    // Long enough to be looked at while it lasts.
+    let mut asked = recipe(60);
+    asked["fit"]["batch_size"] = json!(2);
+    let body = json!({"recipe": asked, "data": ["shop.tsv"]});
     let answer = admin(&server, "POST", "/v1/training/jobs", Some(&body));
     assert_eq!(answer.status, 202, "{}", answer.shown());
     let id = answer.json()["id"].as_str().unwrap().to_owned();
@@ -94,12 +97,39 @@ fn a_job_is_trained_by_the_server_itself_and_its_model_served() {
         .map(|(_, data)| &data["state"])
         .collect();
     assert_eq!(states.last(), Some(&&json!("succeeded")), "{events:?}");
-    let epochs = events.iter().filter(|(name, _)| name == "epoch").count();
-    assert_eq!(epochs, 3);
+    let of = |wanted: &str| -> Vec<&Value> {
+        let events = events.iter().filter(|(name, _)| name == wanted);
+        events.map(|(_, data)| data).collect()
+    };
+    let epochs: Vec<_> = of("epoch")
+        .iter()
+        .map(|data| data["epoch"].as_u64())
+        .collect();
+    assert_eq!(epochs, (1..61).map(Some).collect::<Vec<_>>(), "each once");
+    let has = |data: &Value, keys: &[&str]| keys.iter().all(|key| data[key].is_number());
+    let figures = ["loss", "accuracy", "val_loss", "val_accuracy", "seconds"];
+    assert!(
+        of("epoch").iter().all(|data| has(data, &figures)),
+        "{events:?}"
+    );
+    let standing = [
+        "epoch",
+        "epochs",
+        "step",
+        "steps",
+        "loss",
+        "accuracy",
+        "seconds_left",
+    ];
+    let training = |data: &&&Value| data["phase"] == "training" && has(data, &standing);
+    assert!(
+        of("progress").iter().any(|data| training(&data)),
+        "{events:?}"
+    );
 
     let job = admin(&server, "GET", &path, None).json();
     assert_eq!(job["version"], "1");
-    assert_eq!(job["epochs"].as_array().unwrap().len(), 3);
+    assert_eq!(job["epochs"].as_array().unwrap().len(), 60);
     let listed = admin(&server, "GET", "/v1/training/jobs?limit=1", None).json();
     assert_eq!(listed["jobs"][0]["id"], id.as_str());
 
@@ -115,6 +145,10 @@ fn a_job_is_trained_by_the_server_itself_and_its_model_served() {
             .contains(r#"sentiment_training_jobs{state="succeeded"} 1"#)
             && metrics.text().contains("sentiment_store_up 1")
     });
+    for state in ["held", "expired"] {
+        let none = format!("sentiment_training_leases{{state=\"{state}\"}} 0");
+        assert!(server.get("/metrics").text().contains(&none), "{none}");
+    }
     server.stopped();
 }
 
@@ -159,6 +193,7 @@ fn what_is_wrong_with_a_request_is_said_before_a_job_is_made() {
             json!({"recipe": recipe(1), "data": ["../a.tsv"]}),
             "--data-dir",
         ),
+        (json!({"recipe": recipe(1), "data": ["a\0.tsv"]}), "NUL"),
         (
             json!({"recipe": recipe(1), "data": ["http://a/b.tsv"]}),
             "--data-allow",
@@ -198,6 +233,51 @@ fn what_is_wrong_with_a_request_is_said_before_a_job_is_made() {
 }
 
 #[test]
+fn a_language_that_another_model_serves_is_refused_before_it_is_trained() {
+    let server = with_store(&[]);
+    let mut claiming = recipe(1);
+    claiming["default_for"] = json!(["en"]);
+    let mut body = json!({"recipe": claiming, "data": ["shop.tsv"]});
+    let answer = admin(&server, "POST", "/v1/training/jobs", Some(&body));
+    assert_eq!(answer.refusal(), (409, "conflict".into()));
+    assert!(
+        answer.detail().contains("\"english\""),
+        "{}",
+        answer.detail()
+    );
+    body["activate"] = json!(false);
+    let answer = admin(&server, "POST", "/v1/training/jobs", Some(&body));
+    assert_eq!(answer.status, 202, "{}", answer.shown());
+}
+
+#[test]
+fn a_job_that_nobody_works_on_is_seen_in_the_metrics() {
+    let server = with_store(&[]);
+    let database = format!(
+        "sqlite://{}",
+        server.room().path("data/sentiment.db").display()
+    );
+    let body = json!({"recipe": recipe(1), "data": ["shop.tsv"]});
+    let answer = admin(&server, "POST", "/v1/training/jobs", Some(&body));
+    assert_eq!(answer.status, 202, "{}", answer.shown());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let store = sentiment::store::Store::new(&database).unwrap();
+        let lease = store
+            .claim("lost", std::time::Duration::ZERO)
+            .await
+            .unwrap();
+        assert!(lease.is_some());
+    });
+    wait_for(|| {
+        let metrics = server.get("/metrics");
+        metrics
+            .text()
+            .contains(r#"sentiment_training_leases{state="expired"} 1"#)
+    });
+}
+
+#[test]
 fn a_key_that_comes_again_finds_its_job_and_a_cancelled_one_stays_so() {
     let server = with_store(&[]);
     let body = json!({"recipe": recipe(1), "data": ["shop.tsv"]});
@@ -226,6 +306,9 @@ fn a_key_that_comes_again_finds_its_job_and_a_cancelled_one_stays_so() {
         let answer = admin(&server, method, &nobody, None);
         assert_eq!(answer.refusal(), (404, "not_found".into()));
     }
+    let nowhere = format!("/v1/training/jobs?after={}", "0".repeat(32));
+    let answer = admin(&server, "GET", &nowhere, None);
+    assert_eq!(answer.refusal(), (422, "invalid_request".into()));
 }
 
 #[test]

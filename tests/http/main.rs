@@ -32,6 +32,7 @@ mod shutdown;
 mod small;
 mod start;
 mod storage;
+mod store;
 mod stream;
 mod swap;
 mod tracing;

@@ -199,6 +199,17 @@ fn a_storage_that_is_away_is_waited_for_while_everything_serves_on() {
         "{job}"
     );
     shop.bundle("2");
+    // It serves nowhere and can be looked at all the same.
+    let path = "/v1/models/shop/versions/2";
+    let shown = server.get(path).json();
+    assert_eq!(
+        (&shown["active"], &shown["version"]),
+        (&json!(false), &json!("2"))
+    );
+    assert_eq!(shown["versions"], json!(["1", "2"]));
+    let curves = server.get(&format!("{path}/curves.svg"));
+    assert!(curves.text().starts_with("<svg"), "{}", curves.shown());
+    assert_eq!(server.get("/v1/models/shop/versions/3").status, 404);
 
     shop.s3.stop();
     let answer = activate(&server, "2");

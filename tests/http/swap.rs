@@ -68,9 +68,13 @@ fn a_damaged_version_is_refused_and_the_one_before_serves_on() {
         answer.detail()
     );
     assert_eq!(serving(&server), "1");
+    let counted = r#"sentiment_activation_failures_total{model="english"} 1"#;
+    assert!(server.get("/metrics").text().contains(counted));
     let body = json!({"version": "9"});
     let answer = admin(&server, "POST", ACTIVATE, Some(&body));
     assert_eq!(answer.refusal(), (404, "unknown_model".into()));
+    let log = server.stopped();
+    assert!(log.contains("the version before it serves on"), "{log}");
 }
 
 #[test]
