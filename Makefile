@@ -58,8 +58,8 @@ course: onnxruntime
 bench-swap: build
 	@CARGO="$(CARGO)" scripts/bench-swap.sh
 
-# And what needs Keras, a browser, Docker, HAProxy or time.
-test-all: test lint golden exchange browser slow-clients under-load soak fuzz image
+# And what needs Keras, a browser, Docker, HAProxy, wrk or time.
+test-all: test lint golden exchange browser slow-clients under-load bench-swap soak fuzz image
 
 # The pages as a person uses them, in chromium; pictures of them in .browser/shots/.
 browser: build
