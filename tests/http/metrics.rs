@@ -34,7 +34,7 @@ fn the_series_of_the_interface_are_there_with_their_labels_and_no_others() {
     server.raw("BREW", "/healthz", &[], "");
     let answer = server.get("/metrics");
     let text = answer.text();
-    let expected: [(&str, &str, &[&str]); 15] = [
+    let expected: [(&str, &str, &[&str]); 16] = [
         (
             "http_server_request_duration_seconds",
             "histogram",
@@ -59,6 +59,7 @@ fn the_series_of_the_interface_are_there_with_their_labels_and_no_others() {
         ),
         ("sentiment_model_store_up", "gauge", &[]),
         ("sentiment_store_up", "gauge", &[]),
+        ("sentiment_training_queue_age_seconds", "gauge", &[]),
         ("sentiment_truncated_total", "counter", &["model"]),
         ("sentiment_rejected_total", "counter", &["reason"]),
         (
