@@ -1,7 +1,8 @@
 //! The server: every long-lived part built from its configuration, run until it is told to stop, drained.
 //!
 //! SIGTERM and SIGINT make readiness say no; after the lame-duck time no connection is taken any more, and requests under
-//! way have the drain time to finish. A second signal ends the process at once.
+//! way have the drain time to finish. A second signal ends the process at once. A part that crashes is a signal too, after which the
+//! process does not end well.
 
 mod background;
 
@@ -30,8 +31,11 @@ use crate::system;
 use crate::telemetry::{self, Logging, Spans};
 use background::Background;
 
-/// Time for what is under way on threads of its own when everything else has ended.
-const AFTERMATH: Duration = Duration::from_secs(1);
+/// Files beside connections: the database's, models, the log.
+const OTHER_FILES: usize = 64;
+
+/// How long work on threads that may wait is waited for at the very end.
+const LAST_WORK: Duration = Duration::from_secs(1);
 
 /// Serves until a signal.
 ///
@@ -44,6 +48,17 @@ pub fn serve(config: &ServeConfig) -> anyhow::Result<()> {
         ""
     };
     let logging = telemetry::start(config.log_format, &format!("{}{silence}", config.log_level))?;
+    let files = system::raise_open_files();
+    let wanted = config.max_connections.saturating_add(OTHER_FILES);
+    if let Some(files) = files
+        && usize::try_from(files).is_ok_and(|files| files < wanted)
+    {
+        tracing::warn!(
+            files,
+            max_connections = config.max_connections,
+            "fewer files can be open than connections may come: raise `ulimit -n` or lower --max-connections"
+        );
+    }
     let runtime = Runtime::load()?;
     let metrics = Arc::new(Metrics::new());
     let access = Access::load(AccessSettings {
@@ -95,9 +110,12 @@ pub fn serve(config: &ServeConfig) -> anyhow::Result<()> {
         draining: AtomicBool::new(false),
         stopping: watch::Sender::new(false),
     });
-    threads.block_on(run(config, &shared, &logging))?;
-    // A training that was cut off is on a thread that nobody waits for.
-    threads.shutdown_timeout(AFTERMATH);
+    let outcome = threads.block_on(run(config, &shared, &logging));
+    // From here on nothing waits for a signal, and a second one ends the process all the same.
+    system::end_at_signals();
+    // A training may sit in a system call for ever, on a disk that does not answer.
+    threads.shutdown_timeout(LAST_WORK);
+    outcome?;
     if let Some(spans) = &shared.spans {
         spans.finish();
     }
@@ -139,7 +157,7 @@ async fn run(config: &ServeConfig, shared: &Arc<Shared>, logging: &Logging) -> a
         tracing::info!("operations on http://{}", listener.local_addr()?);
     }
     tracing::info!("listening on http://{}", listener.local_addr()?);
-    let background = Background::start(config, shared)?;
+    let mut background = Background::start(config, shared)?;
     let limits = ConnectionLimits {
         most: config.max_connections,
         first_head: config.read_timeout,
@@ -167,12 +185,17 @@ async fn run(config: &ServeConfig, shared: &Arc<Shared>, logging: &Logging) -> a
     };
     let serving = async { tokio::join!(serving, operations).0 };
     tokio::pin!(serving);
-    tokio::select! {
+    let crash = tokio::select! {
         _ = &mut serving => anyhow::bail!("the server ended by itself"),
         signal = signals.next() => {
             tracing::info!(signal, lame_duck = ?config.lame_duck, drain = ?config.drain, "shutting down");
+            None
         }
-    }
+        crash = background.crashed() => {
+            tracing::error!(crash, "shutting down");
+            Some(crash)
+        }
+    };
     shared.draining.store(true, Ordering::Release);
     let ended = async {
         let lame_duck = tokio::time::sleep(config.lame_duck);
@@ -185,21 +208,28 @@ async fn run(config: &ServeConfig, shared: &Arc<Shared>, logging: &Logging) -> a
         shared.stopping.send_replace(true);
         serving.await
     };
-    let ended = async { tokio::join!(ended, background.stop(config.lame_duck + config.drain)).0 };
-    tokio::select! {
-        drained = ended => match drained {
-            Drained::Fully => tracing::info!("every request was answered"),
-            Drained::CutOff(connections) => {
-                tracing::warn!(connections, "cut off after the drain time");
+    let stopped = background.stop(config.lame_duck + config.drain);
+    let ended = async { tokio::join!(ended, stopped) };
+    let stopped = tokio::select! {
+        (drained, stopped) = ended => {
+            match drained {
+                Drained::Fully => tracing::info!("every request was answered"),
+                Drained::CutOff(connections) => {
+                    tracing::warn!(connections, "cut off after the drain time");
+                }
             }
-        },
+            stopped
+        }
         signal = signals.next() => {
             tracing::warn!(signal, "a second signal: ending at once");
             logging.flush();
             std::process::exit(1);
         }
+    };
+    match crash.map_or(stopped, Err) {
+        Ok(()) => Ok(()),
+        Err(crash) => anyhow::bail!(crash),
     }
-    Ok(())
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -10,6 +10,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ArgAction;
+use clap::builder::FalseyValueParser;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
@@ -217,10 +219,25 @@ pub fn with_environment(command: clap::Command) -> clap::Command {
         Some("help" | "version") | None => arg,
         Some(flag) => {
             let variable = format!("SENTIMENT_{}", flag.to_uppercase().replace('-', "_"));
-            arg.env(variable).hide_env_values(true)
+            if !matches!(arg.get_action(), ArgAction::SetTrue) {
+                return arg.env(variable).hide_env_values(true);
+            }
+            // A variable that says no is as good as none: a flag that is there asks for others.
+            let said = std::env::var(&variable).ok();
+            let arg = arg.value_parser(FalseyValueParser::new());
+            match said.is_some_and(|said| says_no(&said)) {
+                true => arg,
+                false => arg.env(variable).hide_env_values(true),
+            }
         }
     });
     command.mut_subcommands(with_environment)
+}
+
+/// As [`FalseyValueParser`] reads it.
+fn says_no(text: &str) -> bool {
+    let no = ["", "n", "no", "f", "false", "off", "0"];
+    no.contains(&text.to_lowercase().as_str())
 }
 
 fn wait(text: &str) -> Result<Duration, String> {

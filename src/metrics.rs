@@ -12,6 +12,7 @@ use prometheus::{
 };
 
 use crate::sentiment::Label;
+use crate::telemetry;
 
 /// Seconds, from 100 us up.
 const SECONDS: &[f64] = &[
@@ -54,6 +55,7 @@ pub struct Metrics {
     /// `sentiment_activation_failures_total{model}`: versions that were to serve and could not.
     pub activation_failures: IntCounterVec,
     feedback: IntCounterVec,
+    log_lines_left_out: IntCounter,
 }
 
 /// The series of one version of one model, ready to count.
@@ -159,6 +161,12 @@ impl Metrics {
         )
         .expect("names are literals");
         register(&registry, model_store_up.clone());
+        let log_lines_left_out = IntCounter::new(
+            "sentiment_log_lines_left_out_total",
+            "Log lines left out because standard error was not read.",
+        )
+        .expect("names are literals");
+        register(&registry, log_lines_left_out.clone());
         Self {
             request_duration: histogram(
                 "http_server_request_duration_seconds",
@@ -236,6 +244,7 @@ impl Metrics {
                 "Feedback on answers, by whether it agrees with them.",
                 &["model", "agrees"],
             ),
+            log_lines_left_out,
             registry,
         }
     }
@@ -248,9 +257,6 @@ impl Metrics {
             self.predictions
                 .with_label_values(&[info.model, info.version, label.as_str()])
         };
-        self.model_info
-            .with_label_values(&[info.model, info.version, info.provider, info.digest])
-            .set(1);
         ModelMetrics {
             queue_depth: self.queue_depth.with_label_values(model),
             queue_wait: self.queue_wait.with_label_values(model),
@@ -283,11 +289,24 @@ impl Metrics {
         self.feedback.with_label_values(&[model, agrees]).inc();
     }
 
-    /// A version that does not serve any more has no line of its own.
+    /// A version serves from now on.
+    pub fn serves(&self, info: ModelInfo) {
+        let labels = [info.model, info.version, info.provider, info.digest];
+        self.model_info.with_label_values(&labels).set(1);
+    }
+
+    /// A version that does not serve any more has no series of its own: with every training there would be more of them.
     pub fn retire(&self, info: ModelInfo) {
         let labels = [info.model, info.version, info.provider, info.digest];
-        // It is gone already.
+        // Those that are gone already are no trouble.
         let _ = self.model_info.remove_label_values(&labels);
+        let version = [info.model, info.version];
+        let _ = self.score.remove_label_values(&version);
+        let _ = self.unknown_tokens.remove_label_values(&version);
+        for label in [Label::Positive, Label::Negative] {
+            let labels = [info.model, info.version, label.as_str()];
+            let _ = self.predictions.remove_label_values(&labels);
+        }
     }
 
     /// Counts one request's answer.
@@ -302,6 +321,11 @@ impl Metrics {
     /// # Errors
     /// The encoder refuses a series.
     pub fn encode(&self) -> Result<String, prometheus::Error> {
+        // The log counts for itself: a line that it cannot write is no place to count in.
+        let left_out = telemetry::lines_left_out();
+        let known = self.log_lines_left_out.get();
+        self.log_lines_left_out
+            .inc_by(left_out.saturating_sub(known));
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 }
@@ -320,12 +344,15 @@ mod tests {
     #[test]
     fn a_model_shows_its_series_from_the_start_and_counts_each_label_apart() {
         let metrics = Metrics::new();
-        let model = metrics.model(ModelInfo {
+        let info = ModelInfo {
             model: "naver",
             version: "3",
             provider: "cpu",
             digest: "ab",
-        });
+        };
+        let model = metrics.model(info);
+        assert!(!metrics.encode().unwrap().contains("sentiment_model_info{"));
+        metrics.serves(info);
         model.predicted(Label::Positive);
         model.queue_wait.observe(0.0002);
         metrics.answered(["POST", "/v1/sentiment", "200"], Duration::from_micros(90));
@@ -340,5 +367,8 @@ mod tests {
         ] {
             assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
         }
+        metrics.retire(info);
+        let text = metrics.encode().unwrap();
+        assert!(!text.contains(r#"version="3""#), "{text}");
     }
 }

@@ -15,6 +15,30 @@ pub fn run_in_the_background() {
     }
 }
 
+/// Lets SIGTERM and SIGINT end the process at once from now on, as they do where nobody listens to them.
+pub fn end_at_signals() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        // SAFETY: the default action needs no handler, and can be set at any time from any thread.
+        unsafe {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+    }
+}
+
+/// Raises the number of files that can be open to the most that this process may have, and says what it is; none where there is no
+/// bound.
+pub fn raise_open_files() -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    let _ = setrlimit(Resource::Nofile, raised);
+    getrlimit(Resource::Nofile).current
+}
+
 /// Gives memory that is free back to the system: after something large has gone, not in the course of work.
 pub fn give_memory_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

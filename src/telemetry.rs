@@ -30,6 +30,11 @@ impl Drop for Logging {
     }
 }
 
+/// Log lines that were left out because standard error was not read.
+pub fn lines_left_out() -> u64 {
+    lines::left_out()
+}
+
 /// Log lines share standard error with something that is drawn there.
 pub fn go_around(around: Around) {
     lines::go_around(around);

@@ -1,11 +1,13 @@
 //! What a server with a database does beside serving: it counts jobs, forgets old feedback, follows the registry, and trains
-//! where it is told to. None of it stops the server, and a database that is away only makes it wait.
+//! where it is told to. A database that is away only makes it wait; a part that crashes makes the server end, as if it had been told to.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::catalog::Follower;
 use crate::config::{ServeConfig, usable_cpus};
@@ -19,16 +21,20 @@ const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// Everything under way.
 pub(super) struct Background {
     stop: watch::Sender<bool>,
-    tasks: Vec<JoinHandle<()>>,
+    parts: JoinSet<Ended>,
+}
+
+/// How a part ended.
+struct Ended {
+    part: &'static str,
+    /// What it should not have ended with.
+    crash: Option<String>,
 }
 
 impl Background {
     /// Starts what the configuration asks for.
     pub fn start(config: &ServeConfig, shared: &Arc<Shared>) -> anyhow::Result<Self> {
-        let mut background = Self {
-            stop: watch::Sender::new(false),
-            tasks: Vec::new(),
-        };
+        let mut background = Self::none();
         let Some(store) = &shared.store else {
             return Ok(background);
         };
@@ -37,16 +43,20 @@ impl Background {
             shared: Arc::clone(shared),
             retention: config.feedback_retention,
         };
-        let stopped = background.stop.subscribe();
-        background.tasks.push(tokio::spawn(upkeep.run(stopped)));
+        background.add("upkeep", |stopped| async {
+            upkeep.run(stopped).await;
+            Ok(())
+        });
         let follower = Follower::new(
             Arc::clone(&shared.catalog),
             Arc::clone(store),
             shared.storage.clone(),
             config.worker.poll,
         );
-        let stopped = background.stop.subscribe();
-        background.tasks.push(tokio::spawn(follower.run(stopped)));
+        background.add("follower", |stopped| async {
+            follower.run(stopped).await;
+            Ok(())
+        });
         if config.with_worker {
             let threads = match config.worker.train_threads {
                 Some(threads) => threads.get(),
@@ -63,23 +73,74 @@ impl Background {
                 Arc::clone(store),
                 shared.catalog.runtime().clone(),
             )?;
-            let stopped = background.stop.subscribe();
-            background.tasks.push(tokio::spawn(async move {
-                if let Err(error) = worker.run(stopped).await {
-                    tracing::error!(%error, "the worker ended");
-                }
-            }));
+            background.add("worker", |stopped| async move { worker.run(stopped).await });
         }
         Ok(background)
     }
 
-    /// Tells everything to stop, and waits no longer than this for it.
-    pub async fn stop(self, most: Duration) {
-        self.stop.send_replace(true);
-        let all = futures_util::future::join_all(self.tasks);
-        if tokio::time::timeout(most, all).await.is_err() {
-            tracing::warn!("background work was cut off; a training job goes on elsewhere");
+    fn none() -> Self {
+        Self {
+            stop: watch::Sender::new(false),
+            parts: JoinSet::new(),
         }
+    }
+
+    /// A part, which ends well only once it is told to.
+    fn add<F>(&mut self, part: &'static str, run: impl FnOnce(watch::Receiver<bool>) -> F)
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let stopped = self.stop.subscribe();
+        let running = AssertUnwindSafe(run(stopped.clone())).catch_unwind();
+        self.parts.spawn(async move {
+            let crash = match running.await {
+                Err(_) => Some("it panicked".to_owned()),
+                Ok(Err(error)) => Some(format!("{error:#}")),
+                Ok(Ok(())) if !*stopped.borrow() => Some("it ended by itself".to_owned()),
+                Ok(Ok(())) => None,
+            };
+            Ended { part, crash }
+        });
+    }
+
+    /// Waits for a part that crashes; for ever where none does.
+    pub async fn crashed(&mut self) -> String {
+        while let Some(ended) = self.parts.join_next().await {
+            if let Some(crash) = crash(ended) {
+                return crash;
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Tells everything to stop, and waits no longer than this for it.
+    ///
+    /// # Errors
+    /// A part crashed on its way.
+    pub async fn stop(mut self, most: Duration) -> Result<(), String> {
+        self.stop.send_replace(true);
+        let all = async {
+            let mut crashes = Vec::new();
+            while let Some(ended) = self.parts.join_next().await {
+                crashes.extend(crash(ended));
+            }
+            crashes
+        };
+        match tokio::time::timeout(most, all).await {
+            Ok(crashes) if crashes.is_empty() => Ok(()),
+            Ok(crashes) => Err(crashes.join("; ")),
+            Err(_) => {
+                tracing::warn!("background work was cut off; a training job goes on elsewhere");
+                Ok(())
+            }
+        }
+    }
+}
+
+fn crash(ended: Result<Ended, JoinError>) -> Option<String> {
+    match ended {
+        Ok(Ended { part, crash }) => crash.map(|crash| format!("the {part} crashed: {crash}")),
+        Err(error) => Some(error.to_string()),
     }
 }
 
@@ -131,5 +192,46 @@ impl Upkeep {
             Ok(forgotten) => tracing::info!(forgotten, "old feedback is deleted"),
             Err(error) => tracing::warn!(%error, "old feedback is not deleted"),
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    fn background(ends: fn() -> anyhow::Result<()>) -> Background {
+        let mut background = Background::none();
+        let wait = |mut stopped: watch::Receiver<bool>| async move {
+            stopped.wait_for(|stop| *stop).await?;
+            Ok(())
+        };
+        background.add("patient", wait);
+        background.add("hasty", move |_| async move { ends() });
+        background
+    }
+
+    #[test]
+    fn a_part_that_panics_fails_or_ends_by_itself_is_noticed_and_named() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let hour = Duration::from_secs(3600);
+        runtime.block_on(async {
+            for (ends, part) in [
+                ((|| panic!("unlucky")) as fn() -> _, "it panicked"),
+                (|| anyhow::bail!("no disk"), "no disk"),
+                (|| Ok(()), "by itself"),
+            ] {
+                let mut background = background(ends);
+                let crash = background.crashed().await;
+                assert!(crash.contains("hasty") && crash.contains(part), "{crash}");
+                assert_eq!(background.stop(hour).await, Ok(()));
+            }
+            // Noticed on the way out too.
+            let crash = background(|| panic!("unlucky")).stop(hour).await;
+            assert!(crash.unwrap_err().contains("hasty"));
+        });
     }
 }

@@ -57,6 +57,7 @@ fn the_series_of_the_interface_are_there_with_their_labels_and_no_others() {
             "histogram",
             &["model", "version"],
         ),
+        ("sentiment_log_lines_left_out_total", "counter", &[]),
         ("sentiment_model_store_up", "gauge", &[]),
         ("sentiment_store_up", "gauge", &[]),
         ("sentiment_training_queue_age_seconds", "gauge", &[]),
