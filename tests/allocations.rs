@@ -1,9 +1,15 @@
-//! A training step takes nothing from the allocator once its buffers have grown.
+//! A training step takes nothing from the allocator once its buffers have grown, and a text that is answered next to nothing.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use sentiment::bundle::Bundle;
+use sentiment::engine::session::{Device, Runtime};
+use sentiment::engine::{Engine, EngineSettings, Terms};
 use sentiment::recipe::{Activation, Embedding, FitRecipe, LayerRecipe, Merge, Recurrent};
 use sentiment::train::network::Network;
 use sentiment::train::step::{Stepper, Target};
@@ -133,5 +139,51 @@ fn a_step_allocates_nothing_after_the_first() {
         });
         assert!(counts[0] > 0, "nothing was counted");
         assert_eq!(counts[1..], [0; 2], "{counts:?}, {layers:?}");
+    }
+}
+
+/// What a text that is answered takes from the allocator at most: its ids, its ticket, its job, the way back, the run's names, shapes
+/// and logits.
+const OF_A_TEXT: usize = 40;
+
+#[test]
+fn a_text_takes_a_few_pieces_of_memory_however_long_it_is_and_however_many_came_before() {
+    let bundle = Bundle::load(Path::new("models/naver/1")).unwrap();
+    let settings = EngineSettings {
+        device: Device::Cpu,
+        threads: 1,
+        max_batch: 4,
+        queue: 4,
+    };
+    let runtime = Runtime::load().unwrap();
+    let engine = Engine::start(&runtime, Arc::new(bundle), settings, None).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let ask = |text: &str| {
+        let before = ALLOCATIONS.get();
+        let asks = vec![engine.encode(text).unwrap()];
+        let places = engine.reserve(1).unwrap();
+        let terms = Terms {
+            deadline: Some(Instant::now() + Duration::from_secs(3600)),
+            bulk: false,
+        };
+        let ticket = engine.submit(asks, places, terms).pop().unwrap();
+        runtime.block_on(engine.answer(ticket)).unwrap();
+        ALLOCATIONS.get() - before
+    };
+    let long = "배송이 빨라요 ".repeat(200);
+    // Until the buffers have grown, and so many texts have found nobody else that they are run where they are counted.
+    for _ in 0..20 {
+        ask(&long);
+        ask("좋아요");
+    }
+    for text in ["좋아요", "배송이 빨라요", &long] {
+        let counts: Vec<usize> = (0..10).map(|_| ask(text)).collect();
+        assert!(counts[0] > 0, "nothing was counted");
+        let most = counts.iter().max();
+        assert!(most <= Some(&OF_A_TEXT), "{counts:?}");
+        eprintln!("{counts:?}");
     }
 }

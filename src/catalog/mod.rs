@@ -87,6 +87,27 @@ pub struct Wish<'a> {
     pub language: Option<&'a str>,
 }
 
+/// No name with a version is longer.
+const LONGEST_MODEL: usize = 64 + 1 + 20;
+/// No language tag that means anything is longer.
+const LONGEST_LANGUAGE: usize = 35;
+
+impl Wish<'_> {
+    /// What is longer than a name can be is not even repeated in a refusal, of which a request may get a thousand.
+    fn check(self) -> Result<(), RouteError> {
+        let over = |name: Option<&str>, most: usize| name.is_some_and(|name| name.len() > most);
+        if over(self.model, LONGEST_MODEL) {
+            let reason = "no model has so long a name".to_owned();
+            return Err(RouteError::UnknownModel(reason));
+        }
+        if over(self.language, LONGEST_LANGUAGE) {
+            let reason = "no language has so long a name".to_owned();
+            return Err(RouteError::UnsupportedLanguage(reason));
+        }
+        Ok(())
+    }
+}
+
 /// Where a text goes.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -208,6 +229,7 @@ impl Catalog {
     /// # Errors
     /// Nowhere.
     pub fn route(&self, text: &str, wish: Wish) -> Result<Route, RouteError> {
+        wish.check()?;
         let serving = self.serving();
         if serving.slots.is_empty() && wish.model.is_none() {
             return Err(RouteError::NoModels(self.settings.models.clone()));
@@ -293,6 +315,7 @@ fn load(
                 milliseconds = started.elapsed().as_millis(),
                 "model loaded"
             );
+            metrics.serves(engine.info());
             Slot::Ready(Arc::new(engine))
         }
         Err(Refusal::Device(error)) => return Err(CatalogError::Device(error)),

@@ -163,3 +163,28 @@ pub(super) fn primary_language(tag: &str) -> String {
     let primary = tag.split(['-', '_']).next().unwrap_or(tag);
     primary.trim().to_ascii_lowercase()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::doomed::doomed;
+
+    #[test]
+    fn a_model_whose_last_session_is_gone_is_not_ready() {
+        let engine = Arc::new(doomed());
+        let serving = Serving {
+            slots: BTreeMap::from([("m".to_owned(), Slot::Ready(Arc::clone(&engine)))]),
+            by_language: BTreeMap::from([("ko".to_owned(), "m".to_owned())]),
+            default_model: None,
+        };
+        assert!(serving.ready("m").is_ok());
+        engine.predict_bulk(&["no golden row at all"]);
+        while engine.alive() {
+            std::thread::yield_now();
+        }
+        let reason = "its batch threads have ended".to_owned();
+        let name = "m".to_owned();
+        let refused = serving.route("배송이 빨라요", Wish::default()).err();
+        assert_eq!(refused, Some(RouteError::NotReady { name, reason }));
+    }
+}

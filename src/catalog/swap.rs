@@ -10,9 +10,8 @@ use std::time::Instant;
 
 use super::serving::{Serving, claims};
 use super::{Catalog, Refusal, Slot, start};
-use crate::bundle::{BundleError, MODEL, Version, folder};
+use crate::bundle::{BundleError, Version, folder};
 use crate::engine::Engine;
-use crate::metrics::ModelInfo;
 
 /// Why a version does not come to serve.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +117,7 @@ impl Catalog {
             by_language,
             default_model,
         });
+        self.metrics.serves(engine.info());
         let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
         *serving = new;
         drop(serving);
@@ -166,13 +166,7 @@ impl Catalog {
     }
 
     fn retire(&self, engine: &Engine) {
-        let manifest = &engine.bundle().manifest;
-        self.metrics.retire(ModelInfo {
-            model: &manifest.name,
-            version: &manifest.version.to_string(),
-            provider: engine.provider(),
-            digest: manifest.files.get(MODEL).map_or("", String::as_str),
-        });
+        self.metrics.retire(engine.info());
     }
 }
 

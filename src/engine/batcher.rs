@@ -8,11 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::ItemError;
 use super::queue::{Job, Queue, Ran};
 use super::reach::Reach;
 use super::rows::{Layout, Rows};
 use super::session::SessionError;
+use super::{EngineError, ItemError};
 use crate::metrics::ModelMetrics;
 
 /// One run of a session, ids to logits.
@@ -22,10 +22,12 @@ pub(super) type Run = Box<dyn FnMut(&Rows) -> Result<Vec<f32>, SessionError> + S
 pub(super) struct Opened {
     pub run: Run,
     pub provider: &'static str,
+    /// The time that a step of one text takes in it.
+    pub step: Duration,
 }
 
 /// Opens a session.
-pub(super) type Open = Arc<dyn Fn() -> Result<Opened, SessionError> + Send + Sync>;
+pub(super) type Open = Arc<dyn Fn() -> Result<Opened, EngineError> + Send + Sync>;
 
 /// Where one run at a time happens: a session and its buffers.
 pub(super) struct Seat {
@@ -84,6 +86,11 @@ impl Batcher {
         let Some(mut seat) = self.queue.idle_seat() else {
             return Some(job);
         };
+        if seat.run.is_none() {
+            // The thread that gets it mends it, which takes longer than a moment.
+            self.queue.give_back(seat);
+            return Some(job);
+        }
         self.serve(&mut seat, &mut vec![job]);
         self.queue.give_back(seat);
         None
@@ -124,8 +131,7 @@ impl Batcher {
         let run = run
             .as_mut()
             .ok_or_else(|| SessionError::Run("no session".to_owned()))?;
-        self.layout
-            .fill(batch.iter().map(|job| job.ids.as_slice()), rows);
+        self.layout.fill(batch.iter().map(|job| &*job.ids), rows);
         let started = Instant::now();
         for job in batch {
             let waited = started.saturating_duration_since(job.since);
@@ -211,6 +217,7 @@ mod tests {
             Ok(Opened {
                 run: Box::new(run),
                 provider: "cpu",
+                step: Duration::from_micros(1),
             })
         });
         let seats = vec![Seat::new(open().unwrap().run)];
@@ -241,7 +248,7 @@ mod tests {
     fn job(ids: &[i64]) -> (Job, oneshot::Receiver<Answer>) {
         let (reply, answer) = oneshot::channel();
         let job = Job {
-            ids: ids.to_vec(),
+            ids: ids.into(),
             since: Instant::now(),
             deadline: None,
             bulk: false,
@@ -279,6 +286,9 @@ mod tests {
             assert!(batcher.run_at_once(short).is_none());
             assert_eq!(logit(answer), expected);
         }
+        let (next, next_answer) = job(&[1]);
+        let next = batcher.run_at_once(next).unwrap();
+        batcher.queue.push(vec![next]);
         let (long, answer) = job(&[2, 2, 2]);
         let long = batcher.run_at_once(long).unwrap();
         let (mut bulk, _answer) = job(&[5]);
@@ -290,6 +300,7 @@ mod tests {
         assert_eq!(opened.load(Ordering::Relaxed), 1);
         batcher.queue.close();
         batcher.work();
+        assert_eq!(logit(next_answer), Some(1.0));
         assert_eq!(logit(answer), Some(2.0));
         assert_eq!(opened.load(Ordering::Relaxed), 2);
     }

@@ -163,7 +163,7 @@ impl Engine {
             let found = rests.into_iter().map(|rest| {
                 let blank = rest.used == 0 || rest.ids.is_empty();
                 let own = Ask {
-                    ids: rest.ids,
+                    ids: rest.ids.into(),
                     encoded: Encoded::default(),
                     took: Duration::ZERO,
                 };

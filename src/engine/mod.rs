@@ -7,6 +7,8 @@
 
 mod batcher;
 mod closer;
+#[cfg(test)]
+pub(crate) mod doomed;
 mod error;
 mod open;
 mod places;
@@ -15,6 +17,7 @@ mod reach;
 mod rows;
 pub mod session;
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,7 +32,7 @@ use crate::metrics::{Metrics, ModelInfo};
 use crate::sentiment::Score;
 use crate::system;
 use crate::text::{Encoded, Moment};
-use batcher::{Batcher, Seat};
+use batcher::{Batcher, Open, Seat};
 pub use closer::{Closer, Contribution, Look, MOST_PARTS, Seen, Sentence};
 pub use error::{EngineError, ItemError};
 use open::{check_golden_ids, open_sessions, opener};
@@ -37,7 +40,7 @@ pub use places::Places;
 use queue::{Answer, Job, Queue, Ran};
 use reach::Reach;
 use rows::Layout;
-use session::Runtime;
+use session::{Runtime, SessionError};
 
 /// Most rows times steps in a batch. What a run keeps of each step then stays in a core's cache: with 200 steps a row the
 /// runtime's own LSTM does 9,000 rows a second in batches of 8 or 16 and 3,900 in batches of 64, and ours about as many in all of
@@ -49,6 +52,14 @@ const AT_ONCE: Duration = Duration::from_micros(500);
 
 /// Texts that [`Engine::predict_bulk`] sorts by length together.
 const WINDOW: usize = 4_096;
+
+/// Ids for which a thread keeps room.
+const KEPT: usize = 8_192;
+
+thread_local! {
+    /// A long text's ids, most of which are cut off.
+    static IDS: RefCell<Vec<i64>> = const { RefCell::new(Vec::new()) };
+}
 
 /// How an engine works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +112,8 @@ impl Timing {
 /// A text, encoded.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    ids: Vec<i64>,
+    /// Cut and not padded, and no longer than that: texts wait by the thousand.
+    ids: Box<[i64]>,
     encoded: Encoded,
     took: Duration,
 }
@@ -127,6 +139,7 @@ pub struct Ticket {
 /// A loaded bundle and the threads that run it.
 pub struct Engine {
     bundle: Arc<Bundle>,
+    version: String,
     provider: &'static str,
     batcher: Arc<Batcher>,
     alive: Arc<AtomicUsize>,
@@ -144,24 +157,44 @@ impl Engine {
         settings: EngineSettings,
         metrics: Option<Arc<Metrics>>,
     ) -> Result<Self, EngineError> {
+        let on = |device| {
+            let open = opener(runtime, &bundle, device);
+            Self::start_with(open, Arc::clone(&bundle), settings, metrics.clone())
+        };
+        if settings.device != Device::Auto {
+            return on(settings.device);
+        }
+        // All sessions on one or on the other, and so are those that are opened later: half of a model on a GPU would be told of as
+        // all of it.
+        match on(Device::Cuda) {
+            Err(EngineError::Session(SessionError::NoCuda(reason))) => {
+                let model = &bundle.manifest.name;
+                tracing::info!(model, reason, "no usable GPU, computing on the CPU");
+                on(Device::Cpu)
+            }
+            engine => engine,
+        }
+    }
+
+    fn start_with(
+        open: Open,
+        bundle: Arc<Bundle>,
+        settings: EngineSettings,
+        metrics: Option<Arc<Metrics>>,
+    ) -> Result<Self, EngineError> {
         check_golden_ids(&bundle)?;
-        let open = opener(runtime, &bundle, settings.device);
         let layout = Layout::of(&bundle.manifest);
-        let sessions = open_sessions(&bundle, &layout, &open, settings.threads)?;
+        let sessions = open_sessions(&open, settings.threads)?;
         let manifest = &bundle.manifest;
-        let provider = sessions
-            .first()
-            .map_or("none", |(opened, _)| opened.provider);
-        let step = sessions.iter().map(|(_, step)| *step).min();
-        let metrics = metrics.unwrap_or_default().model(ModelInfo {
-            model: &manifest.name,
-            version: &manifest.version.to_string(),
-            provider,
-            digest: manifest.files.get(MODEL).map_or("", String::as_str),
-        });
+        let provider = sessions.first().map_or("none", |opened| opened.provider);
+        let step = sessions.iter().map(|opened| opened.step).min();
+        let version = manifest.version.to_string();
+        let metrics = metrics
+            .unwrap_or_default()
+            .model(info(&bundle, &version, provider));
         let seats: Vec<_> = sessions
             .into_iter()
-            .map(|(opened, _)| Seat::new(opened.run))
+            .map(|opened| Seat::new(opened.run))
             .collect();
         let threads = seats.len();
         let batcher = Batcher {
@@ -181,6 +214,7 @@ impl Engine {
             batcher: Arc::new(batcher),
             alive: Arc::new(AtomicUsize::new(0)),
             threads: Vec::with_capacity(threads),
+            version,
             bundle,
         };
         for number in 0..threads {
@@ -212,6 +246,11 @@ impl Engine {
         self.provider
     }
 
+    /// What the metrics say of it.
+    pub fn info(&self) -> ModelInfo<'_> {
+        info(&self.bundle, &self.version, self.provider)
+    }
+
     /// Whether any batch thread is left.
     pub fn alive(&self) -> bool {
         self.alive.load(Ordering::Acquire) > 0
@@ -223,8 +262,12 @@ impl Engine {
     /// Nothing is left of the text that the model could read.
     pub fn encode(&self, text: &str) -> Result<Ask, ItemError> {
         let started = Instant::now();
-        let mut ids = Vec::new();
-        let encoded = self.bundle.encoder.encode(text, Moment::Serve, &mut ids);
+        let (encoded, ids) = IDS.with_borrow_mut(|ids| {
+            let encoded = self.bundle.encoder.encode(text, Moment::Serve, ids);
+            let exact: Box<[i64]> = Box::from(ids.as_slice());
+            ids.shrink_to(KEPT);
+            (encoded, exact)
+        });
         // A masked network reads nothing of a row without ids; an unmasked one reads the pads, as in Keras.
         let blank = ids.is_empty() && self.bundle.manifest.trim == Trim::Masked;
         if encoded.total == 0 || blank {
@@ -383,6 +426,16 @@ async fn ran(ticket: Ticket) -> Result<Ran, ItemError> {
     };
     // The other side is dropped only when no batch thread is left.
     answer.map_err(|_| ItemError::Failed)?
+}
+
+fn info<'a>(bundle: &'a Bundle, version: &'a str, provider: &'a str) -> ModelInfo<'a> {
+    let manifest = &bundle.manifest;
+    ModelInfo {
+        model: &manifest.name,
+        version,
+        provider,
+        digest: manifest.files.get(MODEL).map_or("", String::as_str),
+    }
 }
 
 /// Texts of [`Engine::predict_bulk`] under way: what became of each, and the tickets of those that wait.

@@ -12,9 +12,10 @@ use crate::config::Device;
 use crate::sentiment::sigmoid;
 use crate::text::Moment;
 
-/// Opens sessions of a bundle's graph.
+/// Opens sessions of a bundle's graph, and asks each of them for the golden rows.
 pub(super) fn opener(runtime: &Runtime, bundle: &Arc<Bundle>, device: Device) -> Open {
     let (runtime, bundle) = (runtime.clone(), Arc::clone(bundle));
+    let layout = Layout::of(&bundle.manifest);
     Arc::new(move || {
         let options = SessionOptions {
             device,
@@ -23,30 +24,21 @@ pub(super) fn opener(runtime: &Runtime, bundle: &Arc<Bundle>, device: Device) ->
         let mut session = Session::open(&runtime, &bundle.onnx, options)?;
         let provider = session.provider();
         let run = move |rows: &Rows| session.run(&rows.ids, rows.shape, &rows.lengths);
-        Ok(Opened {
+        let mut opened = Opened {
             run: Box::new(run),
             provider,
-        })
+            step: Duration::MAX,
+        };
+        opened.step = check_golden_scores(&bundle, &layout, &mut opened)?;
+        Ok(opened)
     })
 }
 
-/// Sessions, each with the time that a step of one text takes in it. Side by side, so that a server with many threads is ready as
-/// soon as one with few.
-pub(super) fn open_sessions(
-    bundle: &Bundle,
-    layout: &Layout,
-    open: &Open,
-    threads: usize,
-) -> Result<Vec<(Opened, Duration)>, EngineError> {
+/// Sessions, opened side by side, so that a server with many threads is ready as soon as one with few.
+pub(super) fn open_sessions(open: &Open, threads: usize) -> Result<Vec<Opened>, EngineError> {
     std::thread::scope(|scope| {
         let opening: Vec<_> = (0..threads.max(1))
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut opened = open()?;
-                    let step = check_golden_scores(bundle, layout, &mut opened)?;
-                    Ok((opened, step))
-                })
-            })
+            .map(|_| scope.spawn(|| open()))
             .collect();
         opening
             .into_iter()

@@ -53,6 +53,11 @@ pub struct Places {
 }
 
 impl Places {
+    /// Others of the same queue beside these.
+    pub fn add(&mut self, more: Self) {
+        self.held.merge(more.held);
+    }
+
     /// One of them. One that was waited for is the only one.
     pub fn split(&mut self) -> Option<Self> {
         let held = self.held.split(1)?;

@@ -35,7 +35,7 @@ const BULK_YIELDS: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct Job {
     /// Cut and not padded.
-    pub ids: Vec<i64>,
+    pub ids: Box<[i64]>,
     /// When it began to wait.
     pub since: Instant,
     /// When nobody wants the answer any more.
@@ -76,6 +76,8 @@ struct State<S> {
     closed: bool,
     /// Texts in a row that found nobody else.
     quiet: u32,
+    /// What the gauge was told of `waiting`.
+    told: i64,
     /// Threads that wait for a text: telling nobody costs a system call too.
     idle: usize,
     scratch: Scratch,
@@ -105,6 +107,7 @@ impl<S> Queue<S> {
                 free: seats,
                 closed: false,
                 quiet: 0,
+                told: 0,
                 idle: 0,
                 scratch: Scratch::default(),
             }),
@@ -132,7 +135,7 @@ impl<S> Queue<S> {
             };
             state.waiting.insert(at, job);
         }
-        self.depth.set(length(&state.waiting));
+        self.tell(&mut state);
         let idle = state.idle;
         drop(state);
         match idle {
@@ -158,7 +161,7 @@ impl<S> Queue<S> {
             if let Some(seat) = state.free.pop() {
                 state.forget_unwanted();
                 state.gather(reach, &steps, batch);
-                self.depth.set(length(&state.waiting));
+                self.tell(&mut state);
                 if !batch.is_empty() {
                     return Some(seat);
                 }
@@ -215,7 +218,14 @@ impl<S> Queue<S> {
         state.closed = true;
         state.waiting.clear();
         state.free.clear();
-        self.depth.set(0);
+        self.tell(&mut state);
+    }
+
+    /// While versions change, two queues of a model are told of in one gauge.
+    fn tell(&self, state: &mut State<S>) {
+        let waiting = i64::try_from(state.waiting.len()).unwrap_or(i64::MAX);
+        self.depth.add(waiting - state.told);
+        state.told = waiting;
     }
 
     fn lock(&self) -> MutexGuard<'_, State<S>> {
@@ -269,10 +279,6 @@ impl<S> State<S> {
     }
 }
 
-fn length(waiting: &VecDeque<Job>) -> i64 {
-    i64::try_from(waiting.len()).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
@@ -290,7 +296,7 @@ mod tests {
     fn job(length: usize, bulk: bool, since: Instant) -> (Job, oneshot::Receiver<Answer>) {
         let (reply, answer) = oneshot::channel();
         let job = Job {
-            ids: vec![1; length],
+            ids: vec![1; length].into(),
             since,
             deadline: None,
             bulk,
@@ -332,6 +338,26 @@ mod tests {
         assert_eq!(taken(&queue, REACH), [300, 301, 310]);
         let narrow = Reach { rows: 4, steps: 10 };
         assert_eq!(taken(&queue, narrow), [320]);
+    }
+
+    #[test]
+    fn two_queues_of_a_model_are_told_of_together() {
+        let depth = IntGauge::new("depth", "depth").unwrap();
+        let queues = [(); 2].map(|()| Queue::new(4, vec![()], depth.clone()));
+        let mut answers = Vec::new();
+        for queue in &queues {
+            let (jobs, waits): (Vec<_>, Vec<_>) = [1, 2]
+                .map(|length| job(length, false, Instant::now()))
+                .into_iter()
+                .unzip();
+            queue.push(jobs);
+            answers.extend(waits);
+        }
+        assert_eq!(depth.get(), 4);
+        queues[0].abandon();
+        assert_eq!(depth.get(), 2);
+        assert_eq!(taken(&queues[1], REACH), [1, 2]);
+        assert_eq!(depth.get(), 0);
     }
 
     #[test]

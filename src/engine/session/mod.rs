@@ -217,6 +217,9 @@ impl Session {
     ///
     /// # Errors
     /// The batch is one that the graph cannot take, or the runtime failed.
+    ///
+    /// # Panics
+    /// An operator of ours did.
     pub fn run(
         &mut self,
         ids: &[i64],
@@ -233,7 +236,10 @@ impl Session {
         let outputs = self
             .inner
             .run(ort::inputs!["ids" => ids, "lengths" => lengths])
-            .map_err(failed)?;
+            .map_err(|error| {
+                operator::panic_on();
+                failed(error)
+            })?;
         let (_, logits) = outputs["logit"]
             .try_extract_tensor::<f32>()
             .map_err(failed)?;

@@ -1,6 +1,10 @@
 //! The trainer's LSTM as an operator of the runtime, under ONNX's contract: inputs X, W, R, B, `sequence_lens`, `initial_h`
 //! and `initial_c`, outputs Y and `Y_h`, gates activated by the logistic function and the hyperbolic tangent.
 
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput,
 };
@@ -13,7 +17,31 @@ pub(super) const DOMAIN: &str = "sentiment";
 
 /// Our operators.
 pub(super) fn domain() -> ort::Result<OperatorDomain> {
-    OperatorDomain::new(DOMAIN)?.add(LstmOperator)
+    let domain = OperatorDomain::new(DOMAIN)?.add(LstmOperator)?;
+    #[cfg(test)]
+    let domain = domain.add(tests::Unlucky)?;
+    Ok(domain)
+}
+
+thread_local! {
+    /// What an operator that ran on this thread panicked with.
+    static PANIC: RefCell<Option<Box<dyn Any + Send>>> = const { RefCell::new(None) };
+}
+
+/// The runtime calls operators from C++, which a panic may not pass through: the process would be aborted. So it fails there, and
+/// panics on where the runtime was called.
+fn carried<T>(work: impl FnOnce() -> ort::Result<T>) -> ort::Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        PANIC.set(Some(panic));
+        Err(ort::Error::new("an operator panicked"))
+    })
+}
+
+/// Panics on with what an operator on this thread has panicked with, if one has.
+pub(super) fn panic_on() {
+    if let Some(panic) = PANIC.take() {
+        resume_unwind(panic);
+    }
 }
 
 struct LstmOperator;
@@ -47,6 +75,19 @@ impl Operator for LstmOperator {
         &self,
         context: &KernelContext<'attr>,
     ) -> ort::Result<Self::Kernel<'attr>> {
+        carried(|| LstmKernel::new(context))
+    }
+}
+
+/// One node.
+struct LstmKernel {
+    inputs: usize,
+    units: usize,
+    lstm: Lstm,
+}
+
+impl LstmKernel {
+    fn new(context: &KernelContext<'_>) -> ort::Result<Self> {
         let [kernel, recurrent, bias] =
             [1, 2, 3].map(|at| context.constant_input::<TensorValueType<f32>>(at));
         let (kernel, recurrent, bias) = (kernel?, recurrent?, bias?);
@@ -64,7 +105,7 @@ impl Operator for LstmOperator {
         if !fit {
             return Err(ort::Error::new("weights whose sizes do not go together"));
         }
-        Ok(LstmKernel {
+        Ok(Self {
             inputs,
             units,
             lstm: Lstm::new(Weights {
@@ -76,17 +117,8 @@ impl Operator for LstmOperator {
             }),
         })
     }
-}
 
-/// One node.
-struct LstmKernel {
-    inputs: usize,
-    units: usize,
-    lstm: Lstm,
-}
-
-impl Kernel for LstmKernel {
-    fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
+    fn run(&mut self, context: &ComputeContext) -> ort::Result<()> {
         let none = || ort::Error::new("an input is missing");
         let input = context.input(0)?.ok_or_else(none)?;
         let (shape, input) = input.try_extract_tensor::<f32>()?;
@@ -147,5 +179,86 @@ impl Kernel for LstmKernel {
         };
         self.lstm.run(sequences, answers);
         Ok(())
+    }
+}
+
+impl Kernel for LstmKernel {
+    fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
+        carried(|| self.run(context))
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::path::Path;
+
+    use prost::Message as _;
+
+    use super::*;
+    use crate::bundle::Bundle;
+    use crate::engine::session::{Device, Runtime, Session, SessionOptions};
+    use crate::onnx::Model;
+
+    /// An operator that has the LSTM's inputs and outputs, and no luck.
+    pub(super) struct Unlucky;
+
+    pub(super) struct UnluckyKernel;
+
+    impl Operator for Unlucky {
+        type Kernel<'attr> = UnluckyKernel;
+
+        fn name(&self) -> &'static str {
+            "Unlucky"
+        }
+
+        fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+            LstmOperator.inputs()
+        }
+
+        fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+            LstmOperator.outputs()
+        }
+
+        fn create_kernel<'attr>(
+            &self,
+            _: &KernelContext<'attr>,
+        ) -> ort::Result<Self::Kernel<'attr>> {
+            Ok(UnluckyKernel)
+        }
+    }
+
+    impl Kernel for UnluckyKernel {
+        fn compute(&mut self, _: &ComputeContext) -> ort::Result<()> {
+            carried(|| panic!("unlucky"))
+        }
+    }
+
+    #[test]
+    fn a_panic_in_an_operator_comes_out_where_the_session_was_run() {
+        let naver = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/naver/1");
+        let bundle = Bundle::load(&naver).unwrap();
+        let mut model = Model::decode(&*bundle.onnx).unwrap();
+        model.opset_import.push(crate::onnx::OperatorSet {
+            domain: DOMAIN.to_owned(),
+            version: 1,
+        });
+        for node in &mut model.graph.as_mut().unwrap().node {
+            if node.op_type == "LSTM" {
+                node.domain = DOMAIN.to_owned();
+                node.op_type = "Unlucky".to_owned();
+            }
+        }
+        let options = SessionOptions {
+            device: Device::Cpu,
+            standard: true,
+        };
+        let runtime = Runtime::load().unwrap();
+        let mut session = Session::open(&runtime, &model.encode_to_vec(), options).unwrap();
+        for _ in 0..2 {
+            let run = AssertUnwindSafe(|| session.run(&[1, 2], (1, 2), &[2]));
+            let panic = catch_unwind(run).unwrap_err();
+            assert_eq!(panic.downcast_ref(), Some(&"unlucky"));
+        }
     }
 }
