@@ -22,7 +22,8 @@ use crate::config::{self, ServeConfig};
 use crate::engine::EngineSettings;
 use crate::engine::session::Runtime;
 use crate::http::{
-    self, Access, AccessSettings, ConnectionLimits, Drained, Origins, RequestLimits, Shared,
+    self, Access, AccessSettings, Budget, ConnectionLimits, Drained, Origins, RequestLimits,
+    Shared, Turns,
 };
 use crate::metrics::Metrics;
 use crate::storage::Storage;
@@ -101,6 +102,8 @@ pub fn serve(config: &ServeConfig) -> anyhow::Result<()> {
             deadline: config.deadline,
             idle: config.idle_timeout,
         },
+        budget: Budget::of(config.max_held),
+        turns: Turns::new(config::usable_cpus()),
         store,
         storage,
         store_trouble: watch::Sender::new(false),

@@ -113,6 +113,10 @@ pub struct ServeConfig {
     #[arg(long, default_value = "8388608", value_parser = positive)]
     pub max_body: usize,
 
+    /// Most bytes of bodies and lines that are held at once, from all clients together; a request that brings more is turned away.
+    #[arg(long, default_value = "268435456", value_parser = positive)]
+    pub max_held: usize,
+
     /// Most texts in a request.
     #[arg(long, default_value = "1000", value_parser = positive)]
     pub max_items: usize,

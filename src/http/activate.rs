@@ -8,7 +8,7 @@ use axum::extract::{Path, Request, State};
 use serde::Deserialize;
 
 use super::Shared;
-use super::body::Received;
+use super::body::object;
 use super::error::{Code, Problem};
 use super::models::{self, Model};
 use crate::catalog::{SwapError, fetch};
@@ -28,16 +28,7 @@ pub(super) async fn activate(
     request: Request,
 ) -> Result<Json<Model>, Problem> {
     let Path(name) = name.map_err(models::not_text)?;
-    let limits = shared.body_limits();
-    let body = Received::json(request, limits).await?;
-    let wanted: Wanted = serde_json::from_slice(&body.decompressed(limits)?).map_err(|error| {
-        let code = if error.is_data() {
-            Code::InvalidRequest
-        } else {
-            Code::MalformedJson
-        };
-        Problem::new(code, error.to_string())
-    })?;
+    let wanted: Wanted = object(request, &shared).await?;
     let version = models::parse(&name, &wanted.version)?;
     let registered = match &shared.store {
         Some(store) => store.version(&name, i64::from(version.number())).await?,

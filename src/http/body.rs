@@ -4,7 +4,8 @@
 
 use std::borrow::Cow;
 use std::io::Read as _;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -12,14 +13,20 @@ use axum::http::{HeaderMap, HeaderName, header};
 use bytes::{Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
 use http_body_util::BodyExt as _;
+use serde::de::DeserializeOwned;
 
+use super::Shared;
+use super::budget::Held;
 use super::error::{Code, Problem};
+use super::json;
 
 /// A body as it came.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Received {
     bytes: Bytes,
     gzip: bool,
+    /// As many bytes are held for it, until it goes.
+    _held: Held,
 }
 
 /// What a body may cost.
@@ -31,29 +38,39 @@ pub(super) struct BodyLimits {
     pub time: Duration,
 }
 
+/// Bytes for which there is room before any has come: what a client announces it need not send.
+const FIRST: usize = 64 << 10;
+
+/// Bytes that are parsed and encoded well within half a millisecond.
+pub(super) const SMALL: usize = 16 << 10;
+
+/// What most paths read.
+pub(super) const JSON: &str = "application/json";
+
 impl Received {
-    /// Reads a JSON body.
-    pub async fn json(request: Request, limits: BodyLimits) -> Result<Self, Problem> {
+    /// Reads a JSON body; `kinds` are those that the path reads, for who sends another.
+    pub async fn json(request: Request, shared: &Shared, kinds: &str) -> Result<Self, Problem> {
+        let limits = shared.body_limits();
         let (parts, body) = request.into_parts();
         let gzip = is_gzip(&parts.headers)?;
         match content_type(&parts.headers) {
-            Some(kind) if kind.eq_ignore_ascii_case("application/json") => {}
+            Some(kind) if kind.eq_ignore_ascii_case(JSON) => {}
             Some(kind) => {
                 return Err(Problem::new(
                     Code::UnsupportedMediaType,
-                    format!(
-                        "content-type {kind:?} is not read here: send application/json or application/x-ndjson"
-                    ),
+                    format!("content-type {kind:?} is not read here: send {kinds}"),
                 ));
             }
             None => {
                 return Err(Problem::new(
                     Code::UnsupportedMediaType,
-                    "there is no content-type: send application/json or application/x-ndjson",
+                    format!("there is no content-type: send {kinds}"),
                 ));
             }
         }
-        let bytes = tokio::time::timeout(limits.time, read(&parts.headers, body, limits.bytes))
+        let held = shared.budget.hold();
+        let reading = read(&parts.headers, body, limits.bytes, held);
+        let (bytes, held) = tokio::time::timeout(limits.time, reading)
             .await
             .map_err(|_| {
                 Problem::new(
@@ -61,7 +78,11 @@ impl Received {
                     format!("the body did not arrive within {:?}", limits.time),
                 )
             })??;
-        Ok(Self { bytes, gzip })
+        Ok(Self {
+            bytes,
+            gzip,
+            _held: held,
+        })
     }
 
     /// Whether it is at most so large, decompressed too.
@@ -87,15 +108,39 @@ impl Received {
     }
 }
 
-async fn read(headers: &HeaderMap, mut body: Body, most: usize) -> Result<Bytes, Problem> {
+/// The object that a body is, read on a thread that may take its time.
+pub(super) async fn object<T>(request: Request, shared: &Arc<Shared>) -> Result<T, Problem>
+where
+    T: DeserializeOwned + Send + 'static,
+{
+    let received = Received::json(request, shared, JSON).await?;
+    let limits = shared.body_limits();
+    if received.at_most(SMALL) {
+        return json::parse(&received.decompressed(limits)?);
+    }
+    let deadline = Instant::now() + shared.limits.deadline;
+    let parse = move || json::parse(&received.decompressed(limits)?);
+    shared.turns.take(deadline, parse).await
+}
+
+async fn read(
+    headers: &HeaderMap,
+    mut body: Body,
+    most: usize,
+    mut held: Held,
+) -> Result<(Bytes, Held), Problem> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    let mut over = announced.is_some_and(|length| length > most);
-    if over && headers.contains_key(header::EXPECT) {
-        return Err(too_large(most));
+    let mut refused = announced
+        .filter(|&length| length > most)
+        .map(|_| too_large(most));
+    if let Some(problem) = &refused
+        && headers.contains_key(header::EXPECT)
+    {
+        return Err(problem.clone());
     }
-    let mut kept = BytesMut::with_capacity(announced.unwrap_or(0).min(most));
+    let mut kept = BytesMut::with_capacity(announced.unwrap_or(0).min(most).min(FIRST));
     let mut seen = 0usize;
     while let Some(frame) = body.frame().await {
         let frame = frame
@@ -104,19 +149,27 @@ async fn read(headers: &HeaderMap, mut body: Body, most: usize) -> Result<Bytes,
             continue;
         };
         seen = seen.saturating_add(data.len());
-        over |= seen > most;
-        if !over {
-            kept.extend_from_slice(&data);
-        } else if seen > most.saturating_mul(4) {
-            break;
+        if refused.is_none() {
+            refused = match seen > most {
+                true => Some(too_large(most)),
+                false => held.set(seen).err(),
+            };
         }
+        if refused.is_none() {
+            kept.extend_from_slice(&data);
+            continue;
+        }
+        kept = BytesMut::new();
+        held.set(0)?;
         // A client that is still writing would see its connection reset and not the answer, so that what is a little too
         // large is read to its end and thrown away.
+        if seen > most.saturating_mul(4) {
+            break;
+        }
     }
-    if over {
-        Err(too_large(most))
-    } else {
-        Ok(kept.freeze())
+    match refused {
+        Some(problem) => Err(problem),
+        None => Ok((kept.freeze(), held)),
     }
 }
 

@@ -183,6 +183,21 @@ impl Code {
     }
 }
 
+/// Characters of a detail: what a client sent may be named in it, and may be as long as a body.
+const DETAIL: usize = 2_000;
+
+/// The beginning of a text that may be too long to be said.
+pub(super) fn shortened(text: String, most: usize) -> String {
+    // No text has more characters than bytes.
+    if text.len() <= most {
+        return text;
+    }
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
 /// A refusal.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -203,7 +218,7 @@ impl Problem {
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {
             code,
-            detail: detail.into(),
+            detail: shortened(detail.into(), DETAIL),
             reasons: Vec::new(),
             cause: None,
             retry_after: None,
@@ -347,6 +362,15 @@ mod tests {
             body.contains(r#""code":"internal","request_id":"r1""#),
             "{body}"
         );
+    }
+
+    #[test]
+    fn a_detail_is_never_as_long_as_what_was_sent() {
+        let long = "\u{7f}".repeat(1 << 20);
+        let problem = Problem::new(Code::UnknownModel, format!("no model {long:?}"));
+        assert!(problem.body("r1", false).len() < 10 * DETAIL);
+        assert_eq!(shortened("빨라요".to_owned(), 3), "빨라요");
+        assert_eq!(shortened("빨라요".to_owned(), 2), "빨라...");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::Shared;
-use super::body::Received;
+use super::body::object;
 use super::error::{Code, Problem};
 use crate::bundle::Version;
 use crate::catalog::Wish;
@@ -48,17 +48,7 @@ pub(super) async fn keep(
     request: Request,
 ) -> Result<(StatusCode, Json<Kept>), Problem> {
     let store = shared.store()?;
-    let limits = shared.body_limits();
-    let body = Received::json(request, limits).await?;
-    let body = body.decompressed(limits)?;
-    let sent: Sent = serde_json::from_slice(&body).map_err(|error| {
-        let code = if error.is_data() {
-            Code::InvalidRequest
-        } else {
-            Code::MalformedJson
-        };
-        Problem::new(code, error.to_string())
-    })?;
+    let sent: Sent = object(request, &shared).await?;
     if sent.text.trim().is_empty() {
         return Err(Problem::new(Code::EmptyText, "the text is empty"));
     }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -14,9 +15,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Shared;
-use super::body::Received;
+use super::body::{JSON, Received};
 use super::error::{Code, Problem};
 use super::follow::follow;
+use super::json;
 use crate::bundle::digest;
 use crate::catalog::Slot;
 use crate::config::allow::{DataPrefix, allowed, is_url};
@@ -93,14 +95,17 @@ pub(super) async fn enqueue(
 ) -> Result<(StatusCode, [(HeaderName, HeaderValue); 1], Json<Job>), Problem> {
     let store = shared.store()?;
     let key = key(request.headers())?;
-    let limits = shared.body_limits();
-    let body = Received::json(request, limits).await?;
-    let body = body.decompressed(limits)?.into_owned();
-    let recipes = shared.catalog.models().join("recipes");
-    let allow = shared.data_allow.clone();
-    let mut new = tokio::task::spawn_blocking(move || parse(&body, &recipes, &allow))
-        .await
-        .map_err(|error| Problem::internal(error.to_string()))??;
+    let received = Received::json(request, &shared, JSON).await?;
+    let deadline = Instant::now() + shared.limits.deadline;
+    let checked = {
+        let shared = Arc::clone(&shared);
+        move || {
+            let body = received.decompressed(shared.body_limits())?;
+            let recipes = shared.catalog.models().join("recipes");
+            parse(&body, &recipes, &shared.data_allow)
+        }
+    };
+    let mut new = shared.turns.take(deadline, checked).await?;
     check_languages(&shared, &new)?;
     new.idempotency_key = key;
     let (id, _) = store.enqueue(&new).await?;
@@ -214,12 +219,7 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 
 /// Checks all that can be checked without the data.
 fn parse(body: &[u8], recipes: &std::path::Path, allow: &[DataPrefix]) -> Result<NewJob, Problem> {
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let asked: Asked =
-        serde_path_to_error::deserialize(&mut deserializer).map_err(|error| refusal(&error))?;
-    deserializer
-        .end()
-        .map_err(|error| Problem::new(Code::MalformedJson, error.to_string()))?;
+    let asked: Asked = json::parse(body)?;
     let mut recipe = match &asked.recipe {
         Value::String(name) => named(recipes, name)?,
         Value::Object(_) => {
@@ -329,15 +329,6 @@ fn check_below(path: &str, what: &str, name: &str) -> Result<(), Problem> {
         ))),
         false => Ok(()),
     }
-}
-
-fn refusal(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
-    let code = if error.inner().is_data() {
-        Code::InvalidRequest
-    } else {
-        Code::MalformedJson
-    };
-    Problem::new(code, error.to_string())
 }
 
 fn invalid(detail: impl Into<String>) -> Problem {

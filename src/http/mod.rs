@@ -6,12 +6,14 @@
 mod access;
 mod activate;
 mod body;
+mod budget;
 mod connections;
 mod error;
 mod feedback;
 mod follow;
 mod inference;
 mod jobs;
+mod json;
 mod lines;
 mod models;
 mod observe;
@@ -20,6 +22,7 @@ mod request_id;
 mod sentiment;
 mod similar;
 mod tokenize;
+mod turns;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -52,8 +55,11 @@ use observe::Observe;
 use ops::Pages;
 
 pub use access::{Access, AccessError, AccessSettings, with_admin_token};
+pub use budget::Budget;
 pub use connections::{ConnectionLimits, Drained, serve};
+pub use lines::Pieces;
 pub use sentiment::{is_line, is_request};
+pub use turns::Turns;
 
 /// What a request may ask for.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +87,10 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// The limits.
     pub limits: RequestLimits,
+    /// Bytes of bodies and lines that may be held.
+    pub budget: Budget,
+    /// Who may work on large bodies.
+    pub turns: Turns,
     /// The database, where there is one.
     pub store: Option<Arc<Store>>,
     /// The model storage, where there is one.

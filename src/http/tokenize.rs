@@ -1,14 +1,16 @@
 //! `POST /v1/tokenize`: what a model makes of a text before it reads it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::{Request, State};
 use serde::{Deserialize, Serialize};
 
 use super::Shared;
-use super::body::Received;
+use super::body::{JSON, Received};
 use super::error::{Code, Problem};
+use super::json;
 use crate::bundle::Version;
 use crate::catalog::Wish;
 use crate::text::Tokenized;
@@ -38,15 +40,18 @@ pub(super) async fn tokenize(
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Json<Answer>, Problem> {
-    let received = Received::json(request, shared.body_limits()).await?;
-    tokio::task::spawn_blocking(move || answer(&shared, &received))
-        .await
-        .map_err(|error| Problem::internal(error.to_string()))?
+    let received = Received::json(request, &shared, JSON).await?;
+    let deadline = Instant::now() + shared.limits.deadline;
+    let answer = {
+        let shared = Arc::clone(&shared);
+        move || answer(&shared, &received)
+    };
+    shared.turns.take(deadline, answer).await
 }
 
 fn answer(shared: &Shared, received: &Received) -> Result<Json<Answer>, Problem> {
     let body = received.decompressed(shared.body_limits())?;
-    let asked: TokenizeRequest = serde_json::from_slice(&body).map_err(|error| refusal(&error))?;
+    let asked: TokenizeRequest = json::parse(&body)?;
     let most = shared.limits.max_characters;
     if asked.text.chars().count() > most {
         return Err(Problem::new(
@@ -67,20 +72,4 @@ fn answer(shared: &Shared, received: &Received) -> Result<Json<Answer>, Problem>
         maxlen: bundle.manifest.maxlen,
         tokenized: bundle.encoder.tokenize(&asked.text),
     }))
-}
-
-/// serde quotes values that it refuses, and texts stay out of errors; names of fields are the asker's to know.
-fn refusal(error: &serde_json::Error) -> Problem {
-    if !error.is_data() {
-        return Problem::new(Code::MalformedJson, error.to_string());
-    }
-    let said = error.to_string();
-    let named = said.starts_with("unknown field") || said.starts_with("missing field");
-    let detail = match named && said.len() < 300 {
-        true => said,
-        false => {
-            "the body must be an object with text and, if wanted, model and language".to_owned()
-        }
-    };
-    Problem::new(Code::InvalidRequest, detail)
 }

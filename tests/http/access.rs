@@ -215,3 +215,12 @@ fn secrets_that_cannot_be_used_stop_the_start_without_being_shown() {
     let output = room.serve(&["--api-key-file", "gone"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
 }
+
+#[test]
+fn a_key_is_known_and_still_not_an_administrators_token() {
+    let server = guarded(&[]);
+    let bearer = format!("Bearer {KEY}");
+    let headers = [("authorization", bearer.as_str())];
+    let answer = server.raw("GET", "/v1/training/jobs", &headers, "");
+    assert_eq!(answer.refusal(), (403, "forbidden".into()));
+}

@@ -11,6 +11,13 @@ use crate::wire::Answer;
 pub static API: LazyLock<Value> =
     LazyLock::new(|| serde_norway::from_str(include_str!("../../openapi.yaml")).unwrap());
 
+/// What every answer tells a browser.
+const GUARDS: [(&str, &str); 3] = [
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+];
+
 /// Fails unless the answer is one that openapi.yaml has for this method and path.
 pub fn check(method: &str, target: &str, answer: &Answer) {
     let path = target.split('?').next().unwrap();
@@ -128,11 +135,11 @@ fn check_headers(described: &'static Value, answer: &Answer, of: &str) {
             "{of}: {name} is not described"
         );
     }
-    assert_eq!(
-        answer.header("x-content-type-options"),
-        Some("nosniff"),
-        "{of}"
-    );
+    for (name, value) in GUARDS {
+        assert_eq!(answer.header(name), Some(value), "{of}");
+    }
+    let policy = answer.header("content-security-policy").unwrap_or_default();
+    assert!(policy.contains("default-src 'none'"), "{of}: {policy}");
 }
 
 fn matches(template: &str, path: &str) -> bool {
@@ -176,10 +183,12 @@ fn an_answer_that_is_not_described_is_noticed() {
         headers: [
             ("content-type", "application/json"),
             ("x-request-id", "a1"),
-            ("x-content-type-options", "nosniff"),
+            ("content-security-policy", "default-src 'none'"),
         ]
+        .into_iter()
+        .chain(GUARDS)
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec(),
+        .collect(),
         body: body.to_string().into_bytes(),
         gzip: false,
     };
@@ -196,9 +205,11 @@ fn an_answer_that_is_not_described_is_noticed() {
         "/healthz",
         answer(200, &json!({"status": "alive", "x": 1}))
     ));
-    let mut other = answer(200, &alive);
-    other.headers.remove(1);
-    assert!(fails("/healthz", other));
+    for without in 1..answer(200, &alive).headers.len() {
+        let mut other = answer(200, &alive);
+        other.headers.remove(without);
+        assert!(fails("/healthz", other), "{without}");
+    }
 }
 
 #[test]

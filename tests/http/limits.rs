@@ -51,6 +51,93 @@ fn a_small_body_that_unpacks_to_a_huge_one_is_refused() {
 }
 
 #[test]
+fn many_small_bodies_that_unpack_to_millions_of_texts_do_not_fill_the_memory() {
+    let server = Server::start(&[]);
+    let texts = "\"\",".repeat(2 << 20);
+    let bomb = gzip(format!("{{\"texts\": [{texts}\"\"]}}").as_bytes());
+    let headers = [JSON, ("content-encoding", "gzip")];
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| {
+                let answer = server.send("POST", "/v1/sentiment", &headers, Some(&bomb));
+                assert_eq!(answer.refusal(), (422, "too_many_items".into()));
+            });
+        }
+    });
+    let peak = server.peak_memory() >> 20;
+    assert!(peak < 250, "{peak} MiB");
+}
+
+#[test]
+fn bodies_that_never_end_hold_no_more_together_than_they_may() {
+    let server = Server::start(&["--max-held", "2000000"]);
+    let length = (1 << 20).to_string();
+    let begin = |encoding: (&str, &str)| {
+        let mut wire = server.wire();
+        let headers = [JSON, ("content-length", length.as_str()), encoding];
+        wire.write(head("POST", "/v1/sentiment", &headers));
+        wire.write(" ".repeat((1 << 20) - 1));
+        wire
+    };
+    let plain = ("content-encoding", "identity");
+    let mut wires: Vec<_> = (0..2).map(|_| begin(plain)).collect();
+    // One of them is too much; what it sends is read on, and then it is told.
+    for wire in &mut wires {
+        wire.write(" ");
+    }
+    let mut answers: Vec<_> = wires.iter_mut().map(|wire| wire.answer("POST")).collect();
+    answers.sort_by_key(|answer| answer.status);
+    assert_eq!(answers[0].refusal(), (400, "malformed_json".into()));
+    assert_eq!(answers[1].refusal(), (503, "overloaded".into()));
+    contract::check("POST", "/v1/sentiment", &answers[1]);
+    // Nothing is held for long.
+    for _ in 0..4 {
+        let mut wire = begin(plain);
+        wire.write(" ");
+        assert_eq!(wire.answer("POST").refusal().0, 400);
+    }
+    // Lines count too.
+    let server = Server::start(&["--max-held", "100000"]);
+    let mut wire = server.wire();
+    let lines = [
+        ("content-type", "application/x-ndjson"),
+        ("content-length", "200000"),
+    ];
+    wire.write(head("POST", "/v1/sentiment", &lines));
+    wire.write("x".repeat(200_000));
+    wire.answer_head();
+    let last: Value = serde_json::from_slice(&wire.chunk().unwrap()).unwrap();
+    assert_eq!(last["error"]["code"], "overloaded");
+    assert_eq!(wire.chunk(), None);
+}
+
+#[test]
+fn a_long_name_is_not_repeated_for_every_text() {
+    let server = Server::start(&[]);
+    let long = "\u{7f}".repeat(1 << 20);
+    for (field, code) in [
+        ("model", "unknown_model"),
+        ("language", "unsupported_language"),
+    ] {
+        let mut body = json!({"texts": vec!["good"; 1000]});
+        body[field] = json!(long);
+        let answer = server.post(&body);
+        assert_eq!(answer.status, 200);
+        assert!(answer.body.len() < 200_000, "{}", answer.body.len());
+        let results = answer.json()["results"].clone();
+        let codes = results.as_array().unwrap().iter();
+        assert!(
+            codes
+                .map(|result| &result["error"]["code"])
+                .all(|found| found == code)
+        );
+        let mut body = json!({"text": "good"});
+        body[field] = json!(long);
+        assert!(server.post(&body).body.len() < 1000);
+    }
+}
+
+#[test]
 fn more_texts_than_the_limit_are_refused() {
     let server = Server::start(&["--max-items", "3"]);
     assert_eq!(

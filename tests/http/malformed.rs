@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::jobs::{TOKEN, with_store};
 use crate::server::{Server, gzip};
 use crate::wire::{Wire, head};
 
@@ -138,6 +139,54 @@ fn what_is_json_and_no_request_is_refused_with_the_place_named() {
     }
     let long = json!({"x".repeat(100_000): 1});
     assert!(server.post(&long).detail().len() < 400);
+}
+
+#[test]
+fn options_in_the_query_are_refused_beside_a_body_of_json() {
+    let server = Server::start(&[]);
+    for query in ["model=korean", "language=ko", "x"] {
+        let path = format!("/v1/sentiment?{query}");
+        let answer = server.send("POST", &path, &[JSON], Some(b"{\"text\": \"good\"}"));
+        assert_eq!(answer.refusal(), (422, "invalid_request".into()), "{query}");
+        assert!(answer.detail().contains(query), "{}", answer.detail());
+    }
+}
+
+#[test]
+fn every_body_is_read_as_strictly_and_nothing_of_it_is_repeated() {
+    let server = with_store(&[]);
+    let bodies = [
+        r#""secret""#,
+        r#"["secret"]"#,
+        r#"["secret", "positive"]"#,
+        r#"{"text": ["secret"], "label": "positive"}"#,
+        r#"{"text": "secret", "label": "secret"}"#,
+        r#"{"version": ["secret"]}"#,
+        r#"{"recipe": 1, "data": "secret"}"#,
+    ];
+    for path in [
+        "/v1/sentiment",
+        "/v1/tokenize",
+        "/v1/feedback",
+        "/v1/models/english/activate",
+        "/v1/training/jobs",
+    ] {
+        for body in bodies {
+            let bearer = format!("Bearer {TOKEN}");
+            let headers = [JSON, ("authorization", bearer.as_str())];
+            let answer = server.send("POST", path, &headers, Some(body.as_bytes()));
+            let of = format!("{path} {body}: {}", answer.shown());
+            assert_eq!(answer.refusal(), (422, "invalid_request".into()), "{of}");
+            assert!(!answer.shown().contains("secret"), "{of}");
+        }
+        let headers = [JSON, ("authorization", &format!("Bearer {TOKEN}"))];
+        let kinds = [("content-type", "text/plain"), headers[1]];
+        let answer = server.send("POST", path, &kinds, Some(b"{}"));
+        assert_eq!(answer.refusal().0, 415, "{path}");
+        let lines = answer.detail().contains("x-ndjson");
+        assert_eq!(lines, path == "/v1/sentiment", "{}", answer.detail());
+    }
+    assert!(!server.stopped().contains("secret"));
 }
 
 #[test]

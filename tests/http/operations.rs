@@ -66,6 +66,20 @@ fn every_path_of_the_description_is_served() {
 }
 
 #[test]
+fn every_path_that_is_served_is_in_the_description() {
+    // Every second piece between quotes is a literal.
+    let literals = include_str!("../../src/http/mod.rs")
+        .split('"')
+        .skip(1)
+        .step_by(2);
+    let served: BTreeSet<&str> = literals.filter(|text| text.starts_with('/')).collect();
+    let described: BTreeSet<&str> = paths().map(|(path, _)| path).collect();
+    assert!(served.len() > 10, "{served:?}");
+    let missing: Vec<_> = served.difference(&described).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
 fn other_methods_are_refused_with_those_that_are_not() {
     let server = Server::start(&[]);
     for (template, methods) in paths() {

@@ -189,3 +189,34 @@ fn a_server_that_stops_says_so_in_the_last_line() {
     assert!(status.success(), "{log}");
     assert!(!log.contains("great"), "{log}");
 }
+
+#[test]
+fn an_id_is_no_longer_than_it_may_be() {
+    let server = Server::start(&[]);
+    let line = |length: usize| json!({"id": "x".repeat(length), "text": "great"});
+    let body = format!("{}\n{}\n", line(1024), line(1025));
+    let found = ask(&server, "", body);
+    assert_eq!(found[0]["id"], "x".repeat(1024));
+    assert_eq!(found[1]["error"]["code"], "invalid_request");
+    let answer = server.post(&json!({"reviews": [line(1025)]}));
+    assert_eq!(answer.refusal(), (422, "invalid_request".to_owned()));
+    assert!(
+        answer.detail().contains("reviews[0].id"),
+        "{}",
+        answer.detail()
+    );
+}
+
+#[test]
+fn long_lines_by_the_hundred_are_not_kept() {
+    let server = Server::start(&["--max-items", "1"]);
+    // Escaped, a text of 20,000 characters is a line of 240,000 bytes.
+    let text = "\\ud83d\\ude00".repeat(19_990);
+    let line = format!("\"great {text}\"\n");
+    let body = gzip(line.repeat(600).as_bytes());
+    let headers = [KIND, ("content-encoding", "gzip")];
+    let found = lines(&server.send("POST", "/v1/sentiment", &headers, Some(&body)));
+    assert_eq!(found.len(), 600);
+    let peak = server.peak_memory() >> 20;
+    assert!(peak < 150, "{peak} MiB");
+}

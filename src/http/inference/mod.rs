@@ -16,12 +16,12 @@ use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 
 use super::Shared;
-use super::body::Received;
+use super::body::{JSON, Received, SMALL};
 use super::error::{Code, Problem};
 use super::models::not_text;
 use super::ops::ready;
-use super::sentiment::{SMALL, readable};
-use crate::engine::{Ask, Engine, Prediction, Terms, Timing};
+use super::sentiment::{no_place, readable};
+use crate::engine::{Ask, Engine, Places, Prediction, Terms, Timing};
 use crate::sentiment::Label;
 use request::{INPUT, InferRequest};
 
@@ -212,17 +212,18 @@ pub(super) async fn infer(
     // Triton's client says nothing of its JSON.
     headers
         .entry(header::CONTENT_TYPE)
-        .or_insert(HeaderValue::from_static("application/json"));
-    let received = Received::json(request, shared.body_limits()).await?;
+        .or_insert(HeaderValue::from_static(JSON));
+    let received = Received::json(request, &shared, JSON).await?;
     let engine = find(&shared, path)?;
     let deadline = Instant::now() + shared.limits.deadline;
     let prepared = if received.at_most(SMALL) {
         prepare(&shared, &engine, &received)?
     } else {
-        let (shared, engine) = (Arc::clone(&shared), Arc::clone(&engine));
-        tokio::task::spawn_blocking(move || prepare(&shared, &engine, &received))
-            .await
-            .map_err(|error| Problem::internal(error.to_string()))??
+        let preparing = {
+            let (shared, engine) = (Arc::clone(&shared), Arc::clone(&engine));
+            move || prepare(&shared, &engine, &received)
+        };
+        shared.turns.take(deadline, preparing).await?
     };
     let terms = Terms {
         deadline: Some(deadline),
@@ -244,12 +245,15 @@ struct Prepared {
     id: Option<String>,
     shape: Vec<u64>,
     outputs: Vec<Output>,
+    places: Places,
     asks: Vec<Ask>,
 }
 
 fn prepare(shared: &Shared, engine: &Engine, received: &Received) -> Result<Prepared, Problem> {
     let body = received.decompressed(shared.body_limits())?;
     let request = InferRequest::parse(&body, shared.limits.max_items)?;
+    // Before they are encoded, so that what is turned away costs little.
+    let places = engine.reserve(request.texts.len()).ok_or_else(no_place)?;
     let asks = request.texts.iter().enumerate().map(|(index, text)| {
         readable(shared, text)
             .and_then(|()| Ok(engine.encode(text)?))
@@ -257,6 +261,7 @@ fn prepare(shared: &Shared, engine: &Engine, received: &Received) -> Result<Prep
     });
     Ok(Prepared {
         asks: asks.collect::<Result<_, _>>()?,
+        places,
         id: request.id,
         shape: request.shape,
         outputs: request.outputs,
@@ -268,13 +273,7 @@ async fn answer(
     prepared: Prepared,
     terms: Terms,
 ) -> Result<(Answer, Timing), Problem> {
-    let places = engine.reserve(prepared.asks.len()).ok_or_else(|| {
-        Problem::new(
-            Code::Overloaded,
-            "the queue has no place for the request's texts",
-        )
-    })?;
-    let tickets = engine.submit(prepared.asks, places, terms);
+    let tickets = engine.submit(prepared.asks, prepared.places, terms);
     let mut timing = Timing::default();
     let mut predictions = Vec::with_capacity(tickets.len());
     for (index, ticket) in tickets.into_iter().enumerate() {

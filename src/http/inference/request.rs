@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::Output;
 use crate::http::error::{Code, Problem};
-use crate::http::sentiment::request::{Object, shortened, without_value};
+use crate::http::json::{Object, shortened, without_value};
 
 /// The input that every model has.
 pub(super) const INPUT: &str = "text";

@@ -1,10 +1,11 @@
 //! `POST /v1/sentiment`: texts in, sentiments out.
 //!
-//! Lines are answered by `stream`. Otherwise parsing, routing and encoding happen in one pass over the body, off the runtime's threads where the body is large. Then
-//! places are taken in every queue that is needed, all at once, and the answers are awaited until one deadline.
+//! Lines are answered by `stream`. Otherwise a body is parsed, its texts are routed, and places are taken in every queue that is
+//! needed, all at once; only then are texts encoded, so that what is turned away costs little. Large bodies take their turn at that
+//! off the runtime's threads. The answers are awaited until one deadline.
 
 mod answer;
-pub(super) mod request;
+mod request;
 mod stream;
 
 use std::sync::Arc;
@@ -15,15 +16,15 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 
 use super::Shared;
-use super::body::{Received, content_type};
+use super::body::{Received, SMALL, content_type};
 use super::error::{Code, Problem};
 use crate::catalog::{Route, Wish};
 use crate::engine::{Ask, Closer, Engine, Look, Places, Prediction, Seen, Terms, Ticket, Timing};
 use answer::{Answer, Failed, Found, Outcome};
 use request::{Review, SentimentRequest, Texts};
 
-/// Bytes that are parsed and encoded well within half a millisecond.
-pub(super) const SMALL: usize = 16 << 10;
+/// What is read here.
+const KINDS: &str = "application/json or application/x-ndjson";
 
 /// Bytes of a text whose sentences and parts are found as fast.
 const LOOKED_AT_ONCE: usize = 2 << 10;
@@ -36,15 +37,26 @@ pub(super) async fn classify(
     if kind.is_some_and(|kind| kind.eq_ignore_ascii_case(stream::KIND)) {
         return stream::answer(shared, request);
     }
-    let received = Received::json(request, shared.body_limits()).await?;
+    if let Some(query) = request.uri().query()
+        && !query.is_empty()
+    {
+        return Err(Problem::new(
+            Code::InvalidRequest,
+            format!("query {query:?}: beside application/json all options are in the body"),
+        ));
+    }
+    let received = Received::json(request, &shared, KINDS).await?;
     let deadline = Instant::now() + shared.limits.deadline;
     let prepared = if received.at_most(SMALL) {
-        prepare(&shared, &received)?
+        let prepared = prepare(&shared, &received);
+        drop(received);
+        prepared?
     } else {
-        let shared = Arc::clone(&shared);
-        tokio::task::spawn_blocking(move || prepare(&shared, &received))
-            .await
-            .map_err(|error| Problem::internal(error.to_string()))??
+        let preparing = {
+            let shared = Arc::clone(&shared);
+            move || prepare(&shared, &received)
+        };
+        shared.turns.take(deadline, preparing).await?
     };
     let terms = Terms {
         deadline: Some(deadline),
@@ -59,7 +71,7 @@ pub(super) async fn classify(
 
 /// Whether a body is a request, before anything is known of its texts: what can be tried on anything that might come.
 pub fn is_request(body: &[u8]) -> bool {
-    SentimentRequest::parse(body).is_ok_and(|mut request| request.take_texts().is_ok())
+    SentimentRequest::parse(body, 1_000).is_ok_and(|mut request| request.take_texts().is_ok())
 }
 
 /// Whether a line of a stream is a review or a text.
@@ -67,7 +79,7 @@ pub fn is_line(line: &[u8]) -> bool {
     Review::parse(line).is_ok()
 }
 
-/// A request whose texts are encoded.
+/// A request whose texts are encoded and have places in their queues.
 struct Prepared {
     single: bool,
     items: Vec<Item>,
@@ -90,87 +102,135 @@ struct Placed {
 /// The texts of a request that go to one engine.
 struct Waiting {
     engine: Arc<Engine>,
+    texts: usize,
     asks: Vec<Ask>,
+    places: Option<Places>,
+    held: usize,
 }
 
 fn prepare(shared: &Shared, received: &Received) -> Result<Prepared, Problem> {
     let body = received.decompressed(shared.body_limits())?;
-    let mut request = SentimentRequest::parse(&body)?;
+    let most = shared.limits.max_items;
+    let mut request = SentimentRequest::parse(&body, most)?;
     let texts = request.take_texts()?;
-    let mut prepared = Prepared {
-        single: matches!(texts, Texts::One(_)),
-        items: Vec::new(),
-        queues: Vec::new(),
-    };
-    let reviews = match texts {
-        Texts::One(text) => vec![Review {
-            id: None,
-            text,
-            language: None,
-        }],
+    let single = matches!(texts, Texts::One(_));
+    let mut reviews = match texts {
+        Texts::One(text) => vec![Review::unnamed(text)],
         Texts::Many(reviews) => reviews,
     };
-    let most = shared.limits.max_items;
-    if reviews.len() > most {
-        return Err(Problem::new(
-            Code::TooManyItems,
-            format!("{} texts, where {most} may come at once", reviews.len()),
-        ));
-    }
-    let closer = Closer {
-        sentences: request.sentences,
-        explain: request.explain,
+    let mut prepared = Prepared {
+        single,
+        items: Vec::with_capacity(reviews.len()),
+        queues: Vec::new(),
     };
-    for review in reviews {
+    for review in &mut reviews {
         let wish = Wish {
             model: request.model.as_deref(),
             language: review.language.as_deref().or(request.language.as_deref()),
         };
-        let outcome = prepared.encode(shared, &review.text.0, wish, closer);
-        let rows = prepared.rows();
-        if rows > most {
-            return Err(too_many_rows(most));
-        }
-        match outcome {
+        let outcome = match route(shared, &review.text.0, wish) {
+            Ok(route) => Ok(Placed {
+                queue: prepared.queue_of(&route.engine),
+                look: None,
+                route,
+            }),
             // Not the text's fault: another server, or this one a little later, can answer all of the request.
             Err(problem) if problem.code == Code::NotReady => return Err(problem),
-            outcome => prepared.items.push(Item {
-                id: review.id,
-                outcome,
-            }),
+            Err(problem) => Err(problem),
+        };
+        let id = review.id.take();
+        prepared.items.push(Item { id, outcome });
+    }
+    prepared.reserve()?;
+    let closer = Closer {
+        sentences: request.sentences,
+        explain: request.explain,
+    };
+    let mut rows = 0;
+    for (item, review) in prepared.items.iter_mut().zip(&reviews) {
+        let Ok(placed) = &mut item.outcome else {
+            continue;
+        };
+        let (engine, text) = (&placed.route.engine, &*review.text.0);
+        match engine.encode(text) {
+            Ok(ask) => {
+                let (look, beside) = look(engine, text, &ask, closer);
+                rows += 1 + beside.len();
+                if rows > most {
+                    return Err(too_many_rows(most));
+                }
+                placed.look = look;
+                let asks = &mut prepared.queues[placed.queue].asks;
+                asks.push(ask);
+                asks.extend(beside);
+            }
+            Err(error) => item.outcome = Err(error.into()),
         }
     }
+    // Those of what is seen beside the texts.
+    prepared.reserve()?;
     Ok(prepared)
 }
 
 impl Prepared {
-    fn encode(
-        &mut self,
-        shared: &Shared,
-        text: &str,
-        wish: Wish,
-        closer: Closer,
-    ) -> Result<Placed, Problem> {
-        let (route, ask) = ask(shared, text, wish)?;
-        let (look, rows) = look(&route.engine, text, &ask, closer);
-        let same = |waiting: &Waiting| Arc::ptr_eq(&waiting.engine, &route.engine);
+    /// The queue of one more text.
+    fn queue_of(&mut self, engine: &Arc<Engine>) -> usize {
+        let same = |waiting: &Waiting| Arc::ptr_eq(&waiting.engine, engine);
         let queue = self.queues.iter().position(same).unwrap_or_else(|| {
             self.queues.push(Waiting {
-                engine: Arc::clone(&route.engine),
+                engine: Arc::clone(engine),
+                texts: 0,
                 asks: Vec::new(),
+                places: None,
+                held: 0,
             });
             self.queues.len() - 1
         });
-        let asks = &mut self.queues[queue].asks;
-        asks.push(ask);
-        asks.extend(rows);
-        Ok(Placed { route, queue, look })
+        self.queues[queue].texts += 1;
+        queue
+    }
+
+    /// Every place that the request is known to need, or none.
+    fn reserve(&mut self) -> Result<(), Problem> {
+        self.queues.iter_mut().try_for_each(Waiting::reserve)
     }
 
     /// Texts, sentences and parts to leave out, together.
     fn rows(&self) -> usize {
         self.queues.iter().map(|waiting| waiting.asks.len()).sum()
     }
+}
+
+impl Waiting {
+    fn reserve(&mut self) -> Result<(), Problem> {
+        let wanted = self.texts.max(self.asks.len());
+        if wanted > self.held {
+            let more = self.engine.reserve(wanted - self.held);
+            let more = more.ok_or_else(no_place)?;
+            match &mut self.places {
+                Some(places) => places.add(more),
+                None => self.places = Some(more),
+            }
+            self.held = wanted;
+        }
+        Ok(())
+    }
+
+    /// Lets its texts into the queue.
+    fn enter(self, terms: Terms) -> std::vec::IntoIter<Ticket> {
+        let tickets = match self.places {
+            Some(places) => self.engine.submit(self.asks, places, terms),
+            None => Vec::new(),
+        };
+        tickets.into_iter()
+    }
+}
+
+pub(super) fn no_place() -> Problem {
+    Problem::new(
+        Code::Overloaded,
+        "the queue has no place for the request's texts",
+    )
 }
 
 fn too_many_rows(most: usize) -> Problem {
@@ -196,12 +256,10 @@ pub(super) fn readable(shared: &Shared, text: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Where a text goes, and its ids.
-fn ask(shared: &Shared, text: &str, wish: Wish) -> Result<(Route, Ask), Problem> {
+/// Where a text goes, if it can be read at all.
+fn route(shared: &Shared, text: &str, wish: Wish) -> Result<Route, Problem> {
     readable(shared, text)?;
-    let route = shared.catalog.route(text, wish)?;
-    let ask = route.engine.encode(text)?;
-    Ok((route, ask))
+    Ok(shared.catalog.route(text, wish)?)
 }
 
 /// What a closer look waits for; a thread of the runtime steps aside for that of a longer text.
@@ -223,7 +281,11 @@ async fn answer(
     terms: Terms,
 ) -> Result<(Json<Answer>, Timing), Problem> {
     let mut timing = Timing::default();
-    let mut tickets = enter(prepared.queues, terms)?;
+    let mut tickets: Vec<_> = prepared
+        .queues
+        .into_iter()
+        .map(|waiting| waiting.enter(terms))
+        .collect();
     let mut results = Vec::with_capacity(prepared.items.len());
     for (index, item) in prepared.items.into_iter().enumerate() {
         let found = match item.outcome {
@@ -275,27 +337,4 @@ async fn seen(
         None => Seen::default(),
     };
     Ok((prediction, seen))
-}
-
-/// Every place that the request needs, or none.
-fn enter(queues: Vec<Waiting>, terms: Terms) -> Result<Vec<std::vec::IntoIter<Ticket>>, Problem> {
-    let places: Vec<Option<Places>> = queues
-        .iter()
-        .map(|waiting| waiting.engine.reserve(waiting.asks.len()))
-        .collect();
-    if places.iter().any(Option::is_none) {
-        return Err(Problem::new(
-            Code::Overloaded,
-            "the queue has no place for the request's texts",
-        ));
-    }
-    let entered = queues.into_iter().zip(places.into_iter().flatten());
-    Ok(entered
-        .map(|(waiting, places)| {
-            waiting
-                .engine
-                .submit(waiting.asks, places, terms)
-                .into_iter()
-        })
-        .collect())
 }

@@ -4,33 +4,28 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::http::error::{Code, Problem};
+use crate::http::json::{Object, parse, parse_with};
+
+/// Characters of a review's id: a stream keeps those of all lines under way.
+const LONGEST_ID: usize = 1_024;
 
 /// A request, borrowing its texts from the body.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub(super) struct SentimentRequest<'a> {
-    #[serde(borrow, default, deserialize_with = "given")]
     text: Option<Text<'a>>,
-    #[serde(borrow, default, deserialize_with = "given")]
-    texts: Option<Vec<Text<'a>>>,
-    #[serde(borrow, default, deserialize_with = "given")]
-    reviews: Option<Vec<Object<Review<'a>>>>,
+    texts: Option<List<Text<'a>>>,
+    reviews: Option<List<Object<Review<'a>>>>,
     /// `naver` or `naver@3`.
-    #[serde(default)]
     pub model: Option<String>,
     /// Of every text that does not say its own.
-    #[serde(default)]
     pub language: Option<String>,
     /// Whether each sentence is answered too.
-    #[serde(default)]
     pub sentences: bool,
     /// Whether to say what each part of a text contributes.
-    #[serde(default)]
     pub explain: bool,
 }
 
@@ -44,7 +39,7 @@ pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 #[serde(deny_unknown_fields)]
 pub(super) struct Review<'a> {
     /// Comes back with the answer.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "short")]
     pub id: Option<String>,
     /// What is read.
     #[serde(borrow)]
@@ -54,54 +49,33 @@ pub(super) struct Review<'a> {
     pub language: Option<String>,
 }
 
+fn short<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let id = Option::<String>::deserialize(deserializer)?;
+    match &id {
+        Some(long) if long.len() > LONGEST_ID && long.chars().count() > LONGEST_ID => Err(
+            D::Error::custom(format!("more than {LONGEST_ID} characters")),
+        ),
+        _ => Ok(id),
+    }
+}
+
 impl<'a> Review<'a> {
+    /// A text alone.
+    pub fn unnamed(text: Text<'a>) -> Self {
+        Self {
+            id: None,
+            text,
+            language: None,
+        }
+    }
+
     /// Parses a line of a stream: a review, or a text alone.
     pub fn parse(line: &'a [u8]) -> Result<Self, Problem> {
-        let parsed = match line.trim_ascii_start().first() {
-            Some(b'{') => serde_json::from_slice(line).map(|Object(review)| review),
-            _ => serde_json::from_slice(line).map(|text| Self {
-                id: None,
-                text,
-                language: None,
-            }),
-        };
-        parsed.map_err(|error| refusal(line, &error))
-    }
-}
-
-/// Written with braces: what serde derives would also read a list of the fields' values.
-#[derive(Debug)]
-pub(in crate::http) struct Object<T>(pub T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
-            type Value = T;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(fields))
-            }
+        match line.trim_ascii_start().first() {
+            Some(b'{') => parse(line),
+            _ => parse_with(line, PhantomData).map(Self::unnamed),
         }
-
-        deserializer
-            .deserialize_map(Fields(PhantomData))
-            .map(Object)
     }
-}
-
-/// A field that may be left out but not be null.
-fn given<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    T: Deserialize<'de>,
-    D: Deserializer<'de>,
-{
-    T::deserialize(deserializer).map(Some)
 }
 
 /// The texts of a request.
@@ -114,11 +88,9 @@ pub(super) enum Texts<'a> {
 }
 
 impl<'a> SentimentRequest<'a> {
-    /// Parses a body.
-    pub fn parse(body: &'a [u8]) -> Result<Self, Problem> {
-        serde_json::from_slice(body)
-            .map(|Object(request)| request)
-            .map_err(|error| refusal(body, &error))
+    /// Parses a body that may have so many texts.
+    pub fn parse(body: &'a [u8], most: usize) -> Result<Self, Problem> {
+        parse_with(body, AtMost(most))
     }
 
     /// The texts, of which there must be exactly one kind.
@@ -126,15 +98,11 @@ impl<'a> SentimentRequest<'a> {
         match (self.text.take(), self.texts.take(), self.reviews.take()) {
             (Some(text), None, None) => Ok(Texts::One(text)),
             (None, Some(texts), None) => {
-                let unnamed = |text| Review {
-                    id: None,
-                    text,
-                    language: None,
-                };
-                Ok(Texts::Many(texts.into_iter().map(unnamed).collect()))
+                let texts = texts.all()?.into_iter().map(Review::unnamed);
+                Ok(Texts::Many(texts.collect()))
             }
             (None, None, Some(reviews)) => {
-                let reviews = reviews.into_iter().map(|Object(review)| review);
+                let reviews = reviews.all()?.into_iter().map(|Object(review)| review);
                 Ok(Texts::Many(reviews.collect()))
             }
             _ => Err(Problem::new(
@@ -145,43 +113,130 @@ impl<'a> SentimentRequest<'a> {
     }
 }
 
-/// What is not JSON is malformed; what is JSON and not a request is invalid, and told where.
-fn refusal(body: &[u8], error: &serde_json::Error) -> Problem {
-    if !error.is_data() {
-        return Problem::new(Code::MalformedJson, error.to_string());
-    }
-    // Read again only to learn the place, which costs too much to keep track of in every request.
-    let reader = &mut serde_json::Deserializer::from_slice(body);
-    let detail = match serde_path_to_error::deserialize::<_, Object<SentimentRequest>>(reader) {
-        Err(error) if error.path().iter().len() > 0 => {
-            format!(
-                "{}: {}",
-                error.path(),
-                without_value(&error.inner().to_string())
-            )
+/// A list, of which no more is kept than a request may have: millions of empty texts fit into a body.
+#[derive(Debug)]
+struct List<T> {
+    kept: Vec<T>,
+    count: usize,
+}
+
+impl<T> List<T> {
+    fn all(self) -> Result<Vec<T>, Problem> {
+        let (count, most) = (self.count, self.kept.len());
+        if count > most {
+            return Err(Problem::new(
+                Code::TooManyItems,
+                format!("{count} texts, where {most} may come at once"),
+            ));
         }
-        _ => without_value(&error.to_string()),
-    };
-    Problem::new(Code::InvalidRequest, shortened(detail))
-}
-
-/// serde quotes the value that it refuses, which may be a text, and texts stay out of errors.
-pub(in crate::http) fn without_value(message: &str) -> String {
-    match (
-        message.starts_with("invalid "),
-        message.rfind(", expected "),
-    ) {
-        (true, Some(at)) => message[at + 2..].to_owned(),
-        _ => message.to_owned(),
+        Ok(self.kept)
     }
 }
 
-/// A field's name can be as long as the body.
-pub(in crate::http) fn shortened(message: String) -> String {
-    const MOST: usize = 300;
-    match message.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}...", &message[..end]),
-        None => message,
+/// Reads a request with at most so many texts.
+#[derive(Clone, Copy)]
+struct AtMost(usize);
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Field {
+    Text,
+    Texts,
+    Reviews,
+    Model,
+    Language,
+    Sentences,
+    Explain,
+}
+
+impl<'de> DeserializeSeed<'de> for AtMost {
+    type Value = SentimentRequest<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for AtMost {
+    type Value = SentimentRequest<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+        let mut request = SentimentRequest::default();
+        let (mut model, mut language) = (None, None);
+        let (mut sentences, mut explain) = (None, None);
+        while let Some(field) = fields.next_key()? {
+            let fields = &mut fields;
+            match field {
+                Field::Text => once(&mut request.text, "text", fields, PhantomData)?,
+                Field::Texts => once(&mut request.texts, "texts", fields, self.list())?,
+                Field::Reviews => once(&mut request.reviews, "reviews", fields, self.list())?,
+                Field::Model => once(&mut model, "model", fields, PhantomData)?,
+                Field::Language => once(&mut language, "language", fields, PhantomData)?,
+                Field::Sentences => once(&mut sentences, "sentences", fields, PhantomData)?,
+                Field::Explain => once(&mut explain, "explain", fields, PhantomData)?,
+            }
+        }
+        (request.model, request.language) = (model.flatten(), language.flatten());
+        request.sentences = sentences.unwrap_or_default();
+        request.explain = explain.unwrap_or_default();
+        Ok(request)
+    }
+}
+
+impl AtMost {
+    fn list<T>(self) -> ListAtMost<T> {
+        ListAtMost(self.0, PhantomData)
+    }
+}
+
+/// Reads a field's value, which may come once.
+fn once<'de, A: MapAccess<'de>, S: DeserializeSeed<'de>>(
+    place: &mut Option<S::Value>,
+    name: &'static str,
+    fields: &mut A,
+    seed: S,
+) -> Result<(), A::Error> {
+    if place.is_some() {
+        return Err(A::Error::duplicate_field(name));
+    }
+    *place = Some(fields.next_value_seed(seed)?);
+    Ok(())
+}
+
+/// Reads a list and keeps at most so many of it.
+struct ListAtMost<T>(usize, PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for ListAtMost<T> {
+    type Value = List<T>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<List<T>, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ListAtMost<T> {
+    type Value = List<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a sequence")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<List<T>, A::Error> {
+        let mut list = List {
+            kept: Vec::new(),
+            count: 0,
+        };
+        while let Some(item) = items.next_element()? {
+            list.count += 1;
+            if list.count <= self.0 {
+                list.kept.push(item);
+            }
+        }
+        Ok(list)
     }
 }
 
@@ -191,7 +246,7 @@ mod tests {
     use super::*;
 
     fn refused(body: &str) -> (Code, String) {
-        let problem = SentimentRequest::parse(body.as_bytes())
+        let problem = SentimentRequest::parse(body.as_bytes(), 3)
             .and_then(|mut request| request.take_texts().map(|_| ()))
             .unwrap_err();
         (problem.code, problem.detail)
@@ -261,11 +316,41 @@ mod tests {
     #[test]
     fn texts_are_borrowed_from_the_body() {
         let body = r#"{"texts": ["plain", "escaped\n"]}"#;
-        let mut request = SentimentRequest::parse(body.as_bytes()).unwrap();
+        let mut request = SentimentRequest::parse(body.as_bytes(), 3).unwrap();
         let Texts::Many(texts) = request.take_texts().unwrap() else {
             panic!("a list is answered by a list");
         };
         assert!(matches!(texts[0].text.0, Cow::Borrowed("plain")));
         assert_eq!(texts[1].text.0, "escaped\n");
+    }
+
+    #[test]
+    fn of_too_long_a_list_no_more_is_kept_than_may_come() {
+        for (body, count) in [
+            (r#"{"texts": ["a", "b", "c"]}"#, None),
+            (r#"{"texts": ["a", "b", "c", "d"]}"#, Some("4 texts")),
+            (
+                r#"{"reviews": [{"text": "a"}, {"text": "a"}, {"text": "a"}, {"text": "a"}, {"text": "a"}]}"#,
+                Some("5 texts"),
+            ),
+        ] {
+            let mut request = SentimentRequest::parse(body.as_bytes(), 3).unwrap();
+            let kept = request.texts.iter().map(|list| list.kept.len());
+            let kept: usize = kept
+                .chain(request.reviews.iter().map(|list| list.kept.len()))
+                .sum();
+            assert_eq!(kept, 3, "{body}");
+            let refused = request.take_texts().err().map(|problem| problem.detail);
+            assert_eq!(refused.is_some(), count.is_some());
+            assert!(
+                refused
+                    .unwrap_or_default()
+                    .contains(count.unwrap_or_default())
+            );
+        }
+        // What is not kept is read all the same.
+        let (code, message) = refused(r#"{"texts": ["a", "b", "c", 4]}"#);
+        assert_eq!(code, Code::InvalidRequest, "{message}");
+        assert!(message.contains("texts[3]"), "{message}");
     }
 }

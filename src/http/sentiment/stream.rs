@@ -1,8 +1,8 @@
 //! `POST /v1/sentiment` with `application/x-ndjson`: a review or a string a line in, an answer a line out, in order, while the
 //! body is still being read.
 //!
-//! A full queue slows the reading down; so does a client that does not read its answers. Nothing is kept beyond the lines
-//! under way.
+//! A full queue slows the reading down; so does a client that does not read its answers. A line is encoded as soon as it is whole,
+//! and the next is read once it has its place in the queue: what is kept of the lines under way is little, however long they were.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,13 +18,14 @@ use serde::Deserialize;
 
 use super::answer::{Failed, Found, Outcome};
 use super::request::Review;
-use super::{ask, look, seen, too_many_rows};
+use super::{look, route, seen, too_many_rows};
 use crate::catalog::{Route, Wish};
-use crate::engine::{Ask, Closer, Engine, Prediction, Seen, Terms, Ticket};
+use crate::engine::{Ask, Closer, Engine, Look, Prediction, Seen, Terms, Ticket};
 use crate::http::Shared;
 use crate::http::body::is_gzip;
 use crate::http::error::{Code, Problem};
 use crate::http::lines::{Line, LineLimits, Lines};
+use crate::metrics::Metrics;
 
 /// What the body and its answers are.
 pub(super) const KIND: &str = "application/x-ndjson";
@@ -76,15 +77,21 @@ pub(super) fn answer(shared: Arc<Shared>, request: Request) -> Result<Response, 
         idle: shared.limits.idle,
     };
     let stopping = shared.stopping.subscribe();
-    let lines = Lines::new(body, is_gzip(&parts.headers)?, limits, stopping);
-    let lines = futures_util::stream::unfold((lines, 0), |(mut lines, index)| async move {
-        let line = lines.next().await?;
-        Some(((index, line), (lines, index + 1)))
+    let held = shared.budget.hold();
+    let lines = Lines::new(body, is_gzip(&parts.headers)?, limits, held, stopping);
+    let metrics = Arc::clone(&shared.metrics);
+    let entered = futures_util::stream::unfold((lines, 0), move |(mut lines, index)| {
+        let (shared, options) = (Arc::clone(&shared), Arc::clone(&options));
+        async move {
+            let line = lines.next().await?;
+            let entered = Entered::of(&shared, &options, index, line).await;
+            Some((entered, (lines, index + 1)))
+        }
     });
-    let answers = lines
-        .map(move |(index, line)| {
-            let (shared, options) = (Arc::clone(&shared), Arc::clone(&options));
-            async move { Ok::<_, Infallible>(written(&shared, &options, index, line).await) }
+    let answers = entered
+        .map(move |entered| {
+            let metrics = Arc::clone(&metrics);
+            async move { Ok::<_, Infallible>(entered.written(&metrics).await) }
         })
         .buffered(under_way);
     let mut response = Response::new(Body::from_stream(answers));
@@ -93,61 +100,125 @@ pub(super) fn answer(shared: Arc<Shared>, request: Request) -> Result<Response, 
     Ok(response)
 }
 
-async fn written(shared: &Shared, options: &Options, index: usize, line: Line) -> Bytes {
-    let mut id = None;
-    let found = match line {
-        Line::Whole(line) => found(shared, options, &line, &mut id).await,
-        Line::TooLong => Err(Problem::new(Code::TextTooLong, "the line is too long")),
-        Line::Broken(problem) => Err(problem),
-    };
-    let outcome = match found {
-        Ok((route, prediction, seen)) => Outcome::Found(Found::new(id, route, prediction, seen)),
-        Err(problem) => {
-            let reason = problem.code.as_str();
-            shared.metrics.rejected.with_label_values(&[reason]).inc();
-            Outcome::Failed(Failed::new(index, id, problem))
-        }
-    };
-    // Strings and numbers always have a JSON form.
-    let mut line = serde_json::to_vec(&outcome).unwrap_or_default();
-    line.push(b'\n');
-    line.into()
+/// A line in its queue. Nothing is left of what it was written in.
+struct Entered {
+    index: usize,
+    id: Option<String>,
+    waiting: Result<Waiting, Problem>,
 }
 
-async fn found(
-    shared: &Shared,
-    options: &Options,
-    line: &[u8],
-    id: &mut Option<String>,
-) -> Result<(Route, Prediction, Seen), Problem> {
-    let review = Review::parse(line)?;
-    *id = review.id;
-    let wish = Wish {
-        model: options.model.as_deref(),
-        language: review.language.as_deref().or(options.language.as_deref()),
-    };
-    let (route, ask) = ask(shared, &review.text.0, wish)?;
-    let (look, rows) = look(&route.engine, &review.text.0, &ask, options.closer());
-    let most = shared.limits.max_items;
-    if rows.len() >= most {
-        return Err(too_many_rows(most));
+/// Its rows there.
+struct Waiting {
+    route: Route,
+    ticket: Ticket,
+    look: Option<Look>,
+    beside: Vec<Ticket>,
+}
+
+/// What a line asks for.
+struct Asked {
+    route: Route,
+    ask: Ask,
+    look: Option<Look>,
+    beside: Vec<Ask>,
+}
+
+impl Entered {
+    async fn of(shared: &Shared, options: &Options, index: usize, line: Line) -> Self {
+        let mut id = None;
+        let asked = match line {
+            Line::Whole(line) => Asked::of(shared, options, &line, &mut id),
+            Line::TooLong => Err(Problem::new(Code::TextTooLong, "the line is too long")),
+            Line::Broken(problem) => Err(problem),
+        };
+        let waiting = match asked {
+            Ok(asked) => asked.enter(shared).await,
+            Err(problem) => Err(problem),
+        };
+        Self { index, id, waiting }
     }
-    let ticket = entered(shared, &route.engine, ask).await?;
-    let mut tickets = Vec::with_capacity(rows.len());
-    for row in rows {
-        tickets.push(entered(shared, &route.engine, row).await?);
+
+    async fn written(self, metrics: &Metrics) -> Bytes {
+        let found = match self.waiting {
+            Ok(waiting) => waiting.found().await,
+            Err(problem) => Err(problem),
+        };
+        let outcome = match found {
+            Ok((route, prediction, seen)) => {
+                Outcome::Found(Found::new(self.id, route, prediction, seen))
+            }
+            Err(problem) => {
+                let reason = problem.code.as_str();
+                metrics.rejected.with_label_values(&[reason]).inc();
+                Outcome::Failed(Failed::new(self.index, self.id, problem))
+            }
+        };
+        // Strings and numbers always have a JSON form.
+        let mut line = serde_json::to_vec(&outcome).unwrap_or_default();
+        line.push(b'\n');
+        line.into()
     }
-    let (prediction, seen) = seen(&route.engine, ticket, look, tickets).await?;
-    Ok((route, prediction, seen))
+}
+
+impl Asked {
+    fn of(
+        shared: &Shared,
+        options: &Options,
+        line: &[u8],
+        id: &mut Option<String>,
+    ) -> Result<Self, Problem> {
+        let review = Review::parse(line)?;
+        *id = review.id;
+        let wish = Wish {
+            model: options.model.as_deref(),
+            language: review.language.as_deref().or(options.language.as_deref()),
+        };
+        let text = &*review.text.0;
+        let route = route(shared, text, wish)?;
+        let ask = route.engine.encode(text)?;
+        let (look, beside) = look(&route.engine, text, &ask, options.closer());
+        let most = shared.limits.max_items;
+        if beside.len() >= most {
+            return Err(too_many_rows(most));
+        }
+        Ok(Self {
+            route,
+            ask,
+            look,
+            beside,
+        })
+    }
+
+    async fn enter(self, shared: &Shared) -> Result<Waiting, Problem> {
+        let engine = &self.route.engine;
+        let ticket = enter(shared, engine, self.ask).await?;
+        let mut beside = Vec::with_capacity(self.beside.len());
+        for row in self.beside {
+            beside.push(enter(shared, engine, row).await?);
+        }
+        Ok(Waiting {
+            ticket,
+            beside,
+            look: self.look,
+            route: self.route,
+        })
+    }
+}
+
+impl Waiting {
+    async fn found(self) -> Result<(Route, Prediction, Seen), Problem> {
+        let engine = &self.route.engine;
+        let (prediction, seen) = seen(engine, self.ticket, self.look, self.beside).await?;
+        Ok((self.route, prediction, seen))
+    }
 }
 
 /// Lets a row in as soon as it has a place.
-async fn entered(shared: &Shared, engine: &Engine, ask: Ask) -> Result<Ticket, Problem> {
+async fn enter(shared: &Shared, engine: &Engine, ask: Ask) -> Result<Ticket, Problem> {
     // Until then the line waits because its own stream, or others, are fast: no reason to refuse it.
     let place = engine.place(Instant::now() + shared.limits.idle).await?;
-    let deadline = Instant::now() + shared.limits.deadline;
     let terms = Terms {
-        deadline: Some(deadline),
+        deadline: Some(Instant::now() + shared.limits.deadline),
         bulk: true,
     };
     let ticket = engine.submit(vec![ask], place, terms).pop();
