@@ -1,21 +1,26 @@
 //! Sockets: accepted up to a limit, given time for each head and between requests, and drained within bounds.
 
-use std::io;
+mod door;
+mod streams;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::Version;
+use futures_util::future::Either;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
+
+use door::{Door, Guest};
+use streams::Streams;
 
 /// What clients may cost before they have asked for anything.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +61,7 @@ pub async fn serve(
     limits: ConnectionLimits,
     stop: impl Future<Output = ()>,
 ) -> Drained {
-    let places = Arc::new(Semaphore::new(limits.most.min(Semaphore::MAX_PERMITS)));
+    let mut door = Door::new(listener, limits.most);
     let graceful = GracefulShutdown::new();
     let mut builder = Builder::new(TokioExecutor::new());
     builder
@@ -72,14 +77,14 @@ pub async fn serve(
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEAD as u32);
     let builder = Arc::new(builder);
-    let connection = |(stream, place), watcher| Connection {
+    let connection = |(stream, guest), watcher| Connection {
         stream,
         router: router.clone(),
         builder: Arc::clone(&builder),
         watcher,
         first_head: limits.first_head,
         idle: limits.idle,
-        _place: place,
+        guest,
     };
     let mut connections = JoinSet::new();
     tokio::pin!(stop);
@@ -87,7 +92,7 @@ pub async fn serve(
         let accepted = tokio::select! {
             biased;
             () = &mut stop => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = door.next() => accepted,
         };
         // Those that have ended leave their place in the set.
         while connections.try_join_next().is_some() {}
@@ -100,11 +105,11 @@ pub async fn serve(
         loop {
             let accepted = tokio::select! {
                 () = &mut quiet => break,
-                accepted = accept(&listener, &places) => accepted,
+                accepted = door.next() => accepted,
             };
             connections.spawn(connection(accepted, graceful.watcher()).run());
         }
-        drop(listener);
+        drop(door);
         graceful.shutdown().await;
     })
     .await;
@@ -123,34 +128,6 @@ pub async fn serve(
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (TcpStream, OwnedSemaphorePermit) {
-    let place = Arc::clone(places).acquire_owned().await;
-    let place = place.expect("the semaphore is never closed");
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                // Most likely no file is left to open; some will be closed soon.
-                tracing::error!(%error, "accepting a connection failed");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-}
-
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionReset
-    )
-}
-
 struct Connection {
     stream: TcpStream,
     router: Router,
@@ -158,20 +135,24 @@ struct Connection {
     watcher: Watcher,
     first_head: Duration,
     idle: Duration,
-    _place: OwnedSemaphorePermit,
+    guest: Guest,
 }
 
 impl Connection {
     async fn run(self) {
         // Answers are small and written at once; waiting to fill a packet only delays them.
         let _ = self.stream.set_nodelay(true);
-        let asked = Arc::new(AtomicBool::new(false));
+        let guest = self.guest;
+        let streams = Arc::new(Streams::new());
         let router = self.router;
         let service = hyper::service::service_fn({
-            let asked = Arc::clone(&asked);
+            let (newcomer, streams) = (guest.newcomer(), Arc::clone(&streams));
             move |request: Request<Incoming>| {
-                asked.store(true, Ordering::Relaxed);
-                router.clone().oneshot(request)
+                newcomer.asks();
+                match request.version() {
+                    Version::HTTP_2 => Either::Left(streams.answer(request, router.clone())),
+                    _ => Either::Right(router.clone().oneshot(request)),
+                }
             }
         });
         let mut stream = TimeoutStream::new(self.stream);
@@ -184,14 +165,24 @@ impl Connection {
         // hyper's own clock starts only once it knows which HTTP the client speaks, which a silent one never says.
         tokio::select! {
             ended = &mut connection => return log(ended),
-            () = tokio::time::sleep(self.first_head) => {
-                if !asked.load(Ordering::Relaxed) {
+            () = streams.begun() => {}
+            asked = guest.asks_within(self.first_head) => {
+                if !asked {
                     tracing::debug!("a connection asked for nothing in time");
                     return;
                 }
             }
         }
-        log(connection.await);
+        if !streams.used() {
+            // Of HTTP/1 hyper itself keeps the time between requests.
+            return log(connection.await);
+        }
+        tokio::select! {
+            ended = connection => log(ended),
+            () = streams.idle_for(self.idle) => {
+                tracing::debug!("a connection was idle, or took nothing of its answers");
+            }
+        }
     }
 }
 

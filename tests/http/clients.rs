@@ -79,56 +79,163 @@ fn a_body_in_pieces_and_compressed_is_read_as_one() {
     }
 }
 
+/// A connection that speaks HTTP/2, by hand and without compression.
+struct Frames(TcpStream);
+
+/// The kinds of frames that matter here.
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+
+impl Frames {
+    /// With settings of the client's own.
+    fn open(server: &Server, settings: &[u8]) -> Self {
+        let stream = TcpStream::connect(server.address).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        let mut frames = Self(stream);
+        frames
+            .0
+            .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            .unwrap();
+        frames.write(SETTINGS, 0, 0, settings);
+        frames
+    }
+
+    fn write(&mut self, kind: u8, flags: u8, stream: u8, payload: &[u8]) {
+        let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
+        let head = [0, length[0], length[1], kind, flags, 0, 0, 0, stream];
+        // One that has been cut off is seen when it reads.
+        let _ = self.0.write_all(&[&head, payload].concat());
+    }
+
+    /// Begins to ask for sentiments on a stream.
+    fn begin(&mut self, stream: u8) {
+        // A name from the table or a literal, then the value.
+        let literal = |name: &[u8], value: &str| {
+            let length = u8::try_from(value.len()).unwrap();
+            [name, &[length], value.as_bytes()].concat()
+        };
+        let fields = [
+            vec![0x83, 0x86], // :method POST, :scheme http
+            literal(&[0x04], "/v1/sentiment"),
+            literal(&[0x01], "localhost"),
+            literal(&[0x0f, 0x10], "application/json"),
+        ]
+        .concat();
+        self.write(HEADERS, 4, stream, &fields);
+    }
+
+    /// Sends all of a body.
+    fn end(&mut self, stream: u8, body: &str) {
+        self.write(DATA, 1, stream, body.as_bytes());
+    }
+
+    fn post(&mut self, stream: u8) {
+        self.begin(stream);
+        self.end(stream, BODY);
+    }
+
+    /// The next frame: its kind, its flags and what is in it; none once the server has closed.
+    fn next(&mut self) -> Option<(u8, u8, Vec<u8>)> {
+        let mut head = [0; 9];
+        match self.0.read_exact(&mut head) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => panic!("{error}"),
+            Err(_) => return None,
+            Ok(()) => {}
+        }
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let mut payload = vec![0; length];
+        self.0.read_exact(&mut payload).ok()?;
+        Some((head[3], head[4], payload))
+    }
+
+    /// The status's field and the body of the answer on the only stream.
+    fn answer(&mut self) -> (u8, Vec<u8>) {
+        let (mut status, mut body) = (0, Vec::new());
+        loop {
+            let (kind, flags, payload) = self.next().unwrap();
+            match kind {
+                DATA => body.extend(payload),
+                HEADERS => status = payload[0],
+                _ => continue,
+            }
+            if flags & 1 == 1 {
+                return (status, body);
+            }
+        }
+    }
+
+    /// Answers pings and does nothing else until it is cut off.
+    fn answer_pings(&mut self) {
+        let mut pings = 0;
+        while let Some((kind, flags, payload)) = self.next() {
+            if kind == PING && flags & 1 == 0 {
+                pings += 1;
+                assert!(pings < 30, "it is kept for ever");
+                self.write(PING, 1, 0, &payload);
+            }
+        }
+    }
+}
+
 #[test]
 fn http_2_is_spoken_with_those_who_begin_with_it() {
     let server = Server::start(&[]);
-    let mut stream = TcpStream::connect(server.address).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(60)))
-        .unwrap();
-    let frame = |kind: u8, flags: u8, id: u8, payload: &[u8]| {
-        let length = u8::try_from(payload.len()).unwrap();
-        [&[0, 0, length, kind, flags, 0, 0, 0, id], payload].concat()
-    };
-    // Fields without compression: a name from the table or a literal, then the value.
-    let literal = |name: &[u8], value: &str| {
-        let length = u8::try_from(value.len()).unwrap();
-        [name, &[length], value.as_bytes()].concat()
-    };
-    let fields = [
-        vec![0x83, 0x86], // :method POST, :scheme http
-        literal(&[0x04], "/v1/sentiment"),
-        literal(&[0x01], "localhost"),
-        literal(&[0x0f, 0x10], "application/json"),
-    ]
-    .concat();
-    let asked = [
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
-        frame(4, 0, 0, &[]),
-        frame(1, 4, 1, &fields),
-        frame(0, 1, 1, BODY.as_bytes()),
-    ];
-    stream.write_all(&asked.concat()).unwrap();
-    let (mut status, mut body) = (0, Vec::new());
-    loop {
-        let mut head = [0; 9];
-        stream.read_exact(&mut head).unwrap();
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-        let mut payload = vec![0; length];
-        stream.read_exact(&mut payload).unwrap();
-        match head[3] {
-            0 => body.extend(payload),
-            1 => status = payload[0],
-            _ => continue,
-        }
-        if head[4] & 1 == 1 {
-            break;
-        }
-    }
+    let mut frames = Frames::open(&server, &[]);
+    frames.post(1);
+    let (status, body) = frames.answer();
     // The table's entry for :status 200.
     assert_eq!(status, 0x88);
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(body["label"], "positive");
+}
+
+#[test]
+fn an_http_2_client_that_only_answers_pings_is_let_go() {
+    let flags = ["--read-timeout", "500ms", "--idle-timeout", "500ms"];
+    let server = Server::start(&flags);
+    let mut idle = Frames::open(&server, &[]);
+    idle.post(1);
+    assert_eq!(idle.answer().0, 0x88);
+    idle.answer_pings();
+    assert_eq!(server.get("/healthz").status, 200);
+}
+
+#[test]
+fn an_http_2_client_that_takes_nothing_of_its_answers_is_let_go() {
+    let flags = ["--read-timeout", "500ms", "--idle-timeout", "500ms"];
+    let server = Server::start(&flags);
+    // SETTINGS_INITIAL_WINDOW_SIZE is 0.
+    let mut shut = Frames::open(&server, &[0, 4, 0, 0, 0, 0]);
+    for stream in [1, 3, 5] {
+        shut.post(stream);
+    }
+    shut.answer_pings();
+    assert_eq!(server.get("/healthz").status, 200);
+}
+
+#[test]
+fn an_http_2_client_is_not_cut_off_while_the_server_works_for_it() {
+    let flags = ["--read-timeout", "1h", "--idle-timeout", "300ms"];
+    let server = Server::start(&flags);
+    let mut frames = Frames::open(&server, &[]);
+    for stream in [1, 3, 5, 7] {
+        frames.begin(stream);
+        let mut pings = 0;
+        // One comes whenever nothing has come for as long as a connection may be idle.
+        while pings < 3 {
+            let (kind, flags, payload) = frames.next().unwrap();
+            if kind == PING && flags & 1 == 0 {
+                pings += 1;
+                frames.write(PING, 1, 0, &payload);
+            }
+        }
+        frames.end(stream, BODY);
+        assert_eq!(frames.answer().1.first(), Some(&b'{'));
+    }
 }
 
 /// `make test-all` asks for ten thousand.
@@ -139,8 +246,7 @@ fn slow_clients() -> usize {
 #[test]
 fn thousands_of_clients_that_send_their_heads_byte_by_byte_keep_nobody_else_waiting() {
     let many = slow_clients();
-    let most = (many + 100).to_string();
-    let server = Server::start(&["--read-timeout", "5s", "--max-connections", &most]);
+    let server = Server::start(&["--read-timeout", "5s"]);
     let mut slow: Vec<TcpStream> = Vec::with_capacity(many);
     let mut waited = Duration::ZERO;
     let head = whole();
@@ -175,6 +281,26 @@ fn thousands_of_clients_that_send_their_heads_byte_by_byte_keep_nobody_else_wait
     }
     assert_eq!(cut_off, many);
     assert_eq!(server.post(&json!({"text": "good"})).status, 200);
+}
+
+#[test]
+fn clients_that_ask_for_nothing_make_room_when_all_places_are_taken() {
+    let server = Server::start(&["--read-timeout", "1h", "--max-connections", "10"]);
+    let mut asking = server.wire();
+    asking.write(head("GET", "/healthz", &[]));
+    assert_eq!(asking.answer("GET").status, 200);
+    let silent: Vec<TcpStream> = (0..30)
+        .map(|_| TcpStream::connect(server.address).unwrap())
+        .collect();
+    for _ in 0..3 {
+        let mut wire = server.wire();
+        wire.write(whole());
+        assert_eq!(wire.answer("POST").status, 200);
+    }
+    // Who has asked for something stays.
+    asking.write(head("GET", "/healthz", &[]));
+    assert_eq!(asking.answer("GET").status, 200);
+    drop(silent);
 }
 
 #[test]
