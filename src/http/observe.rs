@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
 use prometheus::IntGauge;
@@ -74,6 +74,18 @@ struct Arrived {
     head: bool,
     route: Option<MatchedPath>,
     caller: Option<Caller>,
+    answered: bool,
+}
+
+/// What is written where a status is due, of requests whose client left before there was one.
+const GONE: u16 = 499;
+
+impl Drop for Arrived {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.tell(GONE, "client_gone", None);
+        }
+    }
 }
 
 impl Arrived {
@@ -86,24 +98,19 @@ impl Arrived {
             head: request.method() == Method::HEAD,
             route: request.extensions().get::<MatchedPath>().cloned(),
             caller: Caller::of(request.headers()),
+            answered: false,
             shared,
         }
     }
 
     /// Completes the answer, counts it and says it.
-    fn answered(self, mut response: Response) -> Response {
-        let Self {
-            shared,
-            id,
-            method,
-            route,
-            caller,
-            ..
-        } = &self;
+    fn answered(mut self, mut response: Response) -> Response {
+        self.answered = true;
+        let Self { shared, id, .. } = &self;
         let problem = response.extensions_mut().remove::<Problem>();
         let stages = response.extensions_mut().remove::<Timing>().map(stages);
         if let Some(problem) = &problem {
-            let path = route.as_ref().map_or("", MatchedPath::as_str);
+            let path = self.route.as_ref().map_or("", MatchedPath::as_str);
             let inference = path == "/v2" || path.starts_with("/v2/");
             let body = problem.body(id.as_str(), inference);
             show(body, self.head, &mut response);
@@ -120,34 +127,8 @@ impl Arrived {
             // The client's next request then goes to another server, and is not lost with this connection.
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        let took = self.at.elapsed();
-        let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
-        let status = response.status();
-        shared
-            .metrics
-            .answered([method, route, status.as_str()], took);
         let code = problem.as_ref().map_or("", |problem| problem.code.as_str());
-        if let Some(spans) = &shared.spans {
-            spans.tell(Seen {
-                caller: caller.as_ref(),
-                method,
-                route,
-                status: status.as_u16(),
-                request_id: id.as_str(),
-                took,
-                stages: stages.as_ref().map_or(&[], |stages| stages),
-            });
-        }
-        tracing::info!(
-            target: "access",
-            request_id = %id,
-            trace_id = caller.as_ref().map(tracing::field::display),
-            method = *method,
-            route,
-            status = status.as_u16(),
-            code,
-            microseconds = took.as_micros(),
-        );
+        self.tell(response.status().as_u16(), code, stages.as_ref());
         if let Some(Problem {
             code: Code::Internal,
             cause,
@@ -158,6 +139,45 @@ impl Arrived {
             tracing::error!(request_id = %id, cause, "a request failed");
         }
         response
+    }
+
+    /// Counts it, and says what became of it.
+    fn tell(&self, status: u16, code: &str, stages: Option<&[(&'static str, Duration); 3]>) {
+        let Self {
+            shared,
+            id,
+            method,
+            route,
+            caller,
+            ..
+        } = self;
+        let took = self.at.elapsed();
+        let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+        let digits = StatusCode::from_u16(status).unwrap_or_default();
+        shared
+            .metrics
+            .answered([method, route, digits.as_str()], took);
+        if let Some(spans) = &shared.spans {
+            spans.tell(Seen {
+                caller: caller.as_ref(),
+                method,
+                route,
+                status,
+                request_id: id.as_str(),
+                took,
+                stages: stages.map_or(&[], |stages| stages),
+            });
+        }
+        tracing::info!(
+            target: "access",
+            request_id = %id,
+            trace_id = caller.as_ref().map(tracing::field::display),
+            method = *method,
+            route,
+            status,
+            code,
+            microseconds = took.as_micros(),
+        );
     }
 }
 

@@ -1,9 +1,17 @@
 //! How a server ends: what is under way is answered, and it ends.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::contract::check;
+use crate::jobs::{admin, recipe, with_store};
+use crate::program::{Room, signal};
 use crate::server::Server;
+use crate::small::{ENGLISH, KOREAN};
 use crate::wire::{Wire, head};
 
 const BODY: &str = r#"{"text": "good"}"#;
@@ -146,4 +154,90 @@ fn clients_that_say_nothing_do_not_keep_it() {
     server.logged("every request was answered");
     assert!(server.ended().0.success());
     drop((silent, idle));
+}
+
+#[test]
+fn a_training_that_hangs_in_a_system_call_does_not_keep_it() {
+    let server = with_store(&["--with-worker", "--train-threads", "1", "--drain", "200ms"]);
+    let pipe = server.room().path("data/shop.tsv");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let body = json!({"recipe": recipe(1), "data": ["shop.tsv"]});
+    let answer = admin(&server, "POST", "/v1/training/jobs", Some(&body));
+    assert_eq!(answer.status, 202, "{}", answer.shown());
+    // Opened as soon as the worker reads, which then waits for a line that never comes.
+    let writes = std::fs::File::options().write(true).open(&pipe).unwrap();
+    server.signal("TERM");
+    let (status, log) = server.ended();
+    assert!(status.success(), "{status}\n{log}");
+    assert!(log.contains("background work was cut off"), "{log}");
+    drop(writes);
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_neither_answers_nor_the_end() {
+    let room = Room::of(&[ENGLISH, KOREAN]);
+    let mut child = room
+        .serve(&["--lame-duck", "1h"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("listening on http://") {
+        line.clear();
+        assert!(log.read_line(&mut line).unwrap() > 0);
+    }
+    let address = line
+        .trim()
+        .rsplit_once("http://")
+        .unwrap()
+        .1
+        .parse()
+        .unwrap();
+    let mut wire = Wire::connect(address);
+    let asked = head("GET", "/healthz", &[]).repeat(100);
+    // Far more lines than a pipe holds.
+    for _ in 0..50 {
+        wire.write(&asked);
+        for _ in 0..100 {
+            assert_eq!(wire.answer("GET").status, 200);
+        }
+    }
+    signal(child.id(), "TERM");
+    let draining = |wire: &mut Wire| {
+        wire.write(head("GET", "/readyz", &[]));
+        wire.answer("GET").status == 503
+    };
+    while !draining(&mut wire) {}
+    signal(child.id(), "TERM");
+    let (sender, ended) = channel();
+    std::thread::spawn(move || sender.send(child.wait().unwrap()));
+    let status = ended.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert_eq!(status.code(), Some(1));
+    drop(log);
+}
+
+#[test]
+fn a_client_that_leaves_before_its_answer_is_seen_as_such() {
+    let mut server = Server::start(&["--max-characters", "100000000"]);
+    // To take so many words apart takes longer than to leave.
+    let body = json!({"text": "good ".repeat(1 << 20)}).to_string();
+    let length = body.len().to_string();
+    let headers = [
+        ("content-type", "application/json"),
+        ("content-length", length.as_str()),
+    ];
+    let mut wire = server.wire();
+    wire.write(head("POST", "/v1/sentiment", &headers) + &body);
+    drop(wire);
+    let line = server.logged("client_gone");
+    assert!(
+        line.contains("/v1/sentiment") && line.contains("499"),
+        "{line}"
+    );
+    let metrics = server.get("/metrics");
+    let counted = r#"http_server_request_duration_seconds_count{method="POST",route="/v1/sentiment",status="499"} 1"#;
+    assert!(metrics.text().contains(counted), "{}", metrics.text());
+    assert!(metrics.text().contains("http_server_active_requests 1\n"));
 }
