@@ -18,16 +18,15 @@ fuzz() {
     "$root/tools/bin/cargo-fuzz" fuzz "$@"
 }
 fuzz build --fuzz-dir tests/fuzz --sanitizer none
-for target in request tokenizer manifest recipe dataset; do
+for target in request lines tokenizer manifest recipe dataset; do
     corpus=$root/corpus/$target
     mkdir -p "$corpus" "$root/artifacts/$target"
     # Something to begin with.
+    cp tests/fuzz/seeds/"$target"/* "$corpus/"
     case $target in
-        request) printf '{"reviews": [{"id": "a", "text": "good", "language": "en"}], "model": "imdb@1"}' >"$corpus/reviews" ;;
         tokenizer) cp models/naver/1/tokenizer.json "$corpus/naver" ;;
         manifest) cp models/naver/1/manifest.json "$corpus/naver" ;;
         recipe) cp models/recipes/*.toml "$corpus/" ;;
-        dataset) printf '\0005\tgood\n1\tbad\n' >"$corpus/tsv" && printf '\001rating,review\n5,"good"\n' >"$corpus/csv" ;;
     esac
     echo "fuzzing $target for $seconds s" >&2
     fuzz run --fuzz-dir tests/fuzz --sanitizer none "$target" "$corpus" -- \
