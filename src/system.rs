@@ -1,5 +1,9 @@
 //! What only the operating system can do, and what it need not be asked twice for: a wish that it refuses changes nothing.
 
+mod memory;
+
+pub use memory::available_memory;
+
 /// Lets this thread run only where a core has nothing else to do. Where the system knows no such threads, it is one like others.
 pub fn run_in_the_background() {
     #[cfg(target_os = "linux")]

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use clap::{Subcommand, ValueEnum};
 
-use crate::vectors::{Method, Question, Similar, WordVectors};
+use crate::vectors::{Method, Question, Similar, WordVectors, listed};
 
-/// Ask sets of word vectors: word2vec (text and binary), GloVe, fastText .vec, plain or as .gz or .xz.
+/// Ask sets of word vectors: word2vec (text and binary), GloVe, fastText .vec, plain or as .gz, .xz or .zip.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -22,7 +22,7 @@ pub(super) struct Args {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     /// A word and its score on a line.
     #[default]
     Text,
@@ -83,8 +83,8 @@ enum Action {
 /// What both kinds of question take.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Asked {
-    /// Words to be unlike.
-    #[arg(long, value_name = "WORD", value_delimiter = ',')]
+    /// Words to be unlike, with commas between them; may be given more than once, and a comma alone is a word.
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
     pub negative: Vec<String>,
     /// How likeness is measured.
     #[arg(long, value_enum, default_value_t)]
@@ -107,9 +107,21 @@ pub(super) enum MethodArg {
 impl Asked {
     /// The question with these words.
     pub fn ask(&self, vectors: &WordVectors, positive: &[String]) -> anyhow::Result<Vec<Similar>> {
+        self.without(vectors, positive, &[])
+    }
+
+    /// The same with more words to be unlike.
+    fn without(
+        &self,
+        vectors: &WordVectors,
+        positive: &[String],
+        more: &[String],
+    ) -> anyhow::Result<Vec<Similar>> {
+        let negative = self.negative.iter().flat_map(|list| listed(list));
+        let negative: Vec<String> = negative.chain(more.iter().cloned()).collect();
         let question = Question {
             positive,
-            negative: &self.negative,
+            negative: &negative,
             method: match self.method {
                 MethodArg::Cosine => Method::Cosine,
                 MethodArg::Cosmul => Method::CosMul,
@@ -127,21 +139,19 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
     match args.action {
         Action::Similar { file, words, asked } => {
             let answers = asked.ask(&load(&file)?, &words)?;
-            write_similar(&mut out, &answers, args.format == Format::Json)?;
+            write_similar(&mut out, &answers, args.format)?;
         }
-        Action::Analogy {
-            file,
-            words,
-            mut asked,
-        } => {
+        Action::Analogy { file, words, asked } => {
             // A is taken from what B and C are.
-            asked.negative.extend(words[..1].iter().cloned());
-            let answers = asked.ask(&load(&file)?, &words[1..])?;
-            write_similar(&mut out, &answers, args.format == Format::Json)?;
+            let answers = asked.without(&load(&file)?, &words[1..], &words[..1])?;
+            write_similar(&mut out, &answers, args.format)?;
         }
         Action::Similarity { file, words } => {
             let similarity = load(&file)?.similarity(&words[0], &words[1])?;
-            writeln!(out, "{similarity}")?;
+            match args.format {
+                Format::Text => writeln!(out, "{similarity}")?,
+                Format::Json => writeln!(out, "{}", serde_json::to_string(&similarity)?)?,
+            }
         }
         Action::DoesntMatch { file, words } => {
             let vectors = load(&file)?;
@@ -182,13 +192,14 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
 pub(super) fn write_similar(
     out: &mut impl Write,
     answers: &[Similar],
-    json: bool,
+    format: Format,
 ) -> anyhow::Result<()> {
-    if json {
-        writeln!(out, "{}", serde_json::to_string(answers)?)?;
-    } else {
-        for Similar { word, score } in answers {
-            writeln!(out, "{word}\t{score:.6}")?;
+    match format {
+        Format::Json => writeln!(out, "{}", serde_json::to_string(answers)?)?,
+        Format::Text => {
+            for Similar { word, score } in answers {
+                writeln!(out, "{word}\t{score:.6}")?;
+            }
         }
     }
     Ok(())

@@ -3,17 +3,17 @@
 //! Answers are gensim's: cosines over vectors as they were read, means of unit vectors, words of the question left out. Of
 //! equal scores the word that stands first in the set comes first.
 
-mod memory;
 mod query;
 mod read;
 mod text;
+mod unzip;
 
 use std::path::PathBuf;
 
 use indexmap::IndexSet;
 use rayon::prelude::*;
 
-pub use query::{Method, Question, Similar};
+pub use query::{Method, Question, Similar, listed};
 pub use read::Wanted;
 
 /// Why there are no vectors or no answer.

@@ -39,6 +39,15 @@ pub struct Similar {
     pub score: f32,
 }
 
+/// The words of a list with commas between them. Commas and nothing else are a word themselves: a model of characters has one.
+pub fn listed(list: &str) -> Vec<String> {
+    if !list.is_empty() && list.bytes().all(|byte| byte == b',') {
+        return vec![list.to_owned()];
+    }
+    let words = list.split(',').filter(|word| !word.is_empty());
+    words.map(str::to_owned).collect()
+}
+
 impl WordVectors {
     /// The words most like those asked for, the most alike first, without the words of the question.
     ///
@@ -119,10 +128,12 @@ impl WordVectors {
     }
 
     fn unit(&self, row: usize) -> Vec<f32> {
-        self.row(row)
-            .iter()
-            .map(|value| value / self.norms[row])
-            .collect()
+        // A vector of zeros has no direction; gensim leaves it as it is.
+        let norm = match self.norms[row] {
+            0.0 => 1.0,
+            norm => norm,
+        };
+        self.row(row).iter().map(|value| value / norm).collect()
     }
 
     /// The weighted mean of unit vectors, as a unit vector.

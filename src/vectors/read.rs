@@ -1,10 +1,12 @@
-//! Files of vectors: text of word2vec, GloVe and fastText, and word2vec's binary, plain or as .gz or .xz.
+//! Files of vectors: text of word2vec, GloVe and fastText, and word2vec's binary, plain or as .gz, .xz or .zip.
 
 use std::collections::HashSet;
 use std::io::{self, BufRead, Read as _};
 use std::path::Path;
 
-use super::{VectorError, WordVectors, memory, text};
+use super::text::{self, Stopped};
+use super::{VectorError, WordVectors, unzip};
+use crate::system::available_memory;
 use crate::train::dataset::input::{self, Bytes};
 
 /// What a word takes beside its vector, about.
@@ -74,7 +76,12 @@ impl WordVectors {
             path: path.to_owned(),
             reason,
         };
-        let (mut bytes, _) = input::open(path).map_err(cannot)?;
+        let too_large = |needed: u64, available: u64| VectorError::Memory {
+            path: path.to_owned(),
+            needed: needed >> 20,
+            available: available >> 20,
+        };
+        let mut bytes = open(path).map_err(cannot)?;
         let mut first = Vec::new();
         (&mut bytes)
             .take(1 << 20)
@@ -87,14 +94,10 @@ impl WordVectors {
         };
         let row = 4 * set.dimensions as u64 + WORD_BYTES;
         let needed = (wanted.most().min(rows) as u64).saturating_mul(row);
-        if let Some(available) = memory::available()
+        if let Some(available) = available_memory()
             && needed > available
         {
-            return Err(VectorError::Memory {
-                path: path.to_owned(),
-                needed: needed >> 20,
-                available: available >> 20,
-            });
+            return Err(too_large(needed, available));
         }
         let part = Part {
             dimensions: set.dimensions,
@@ -102,12 +105,18 @@ impl WordVectors {
             wanted,
         };
         let vectors = match set.rows {
-            Some(_) if is_binary(&mut bytes).map_err(cannot)? => {
+            Some(_) if is_binary(&mut bytes, set.dimensions).map_err(cannot)? => {
                 binary(bytes, &part).map_err(cannot)?
             }
-            Some(_) => text::read(bytes, Vec::new(), &part).map_err(refused)?,
-            // Without a header the first line is a word's.
-            None => text::read(bytes, first, &part).map_err(refused)?,
+            rows => {
+                // Without a header the first line is a word's.
+                let first = if rows.is_some() { Vec::new() } else { first };
+                let read = text::read(bytes, first, &part, available_memory);
+                read.map_err(|stopped| match stopped {
+                    Stopped::File(reason) => refused(reason),
+                    Stopped::Memory(needed, available) => too_large(needed, available),
+                })?
+            }
         };
         if let Some(rows) = set.rows
             && vectors.read < part.rows
@@ -176,30 +185,46 @@ impl Set {
     }
 }
 
+/// A file's bytes, unpacked. Sets are published in zip archives of one file too.
+fn open(path: &Path) -> io::Result<Bytes> {
+    if path.extension().is_some_and(|extension| extension == "zip") {
+        return unzip::only_member(path);
+    }
+    Ok(input::open(path)?.0)
+}
+
 /// By the length of the first line; a file in a pipe counts as empty.
 fn guessed_rows(path: &Path, first: usize) -> io::Result<usize> {
     let mut bytes = std::fs::metadata(path)?.len();
-    if path
-        .extension()
-        .is_some_and(|extension| extension == "gz" || extension == "xz")
-    {
+    if path.extension().is_some_and(|extension| {
+        ["gz", "xz", "zip"]
+            .iter()
+            .any(|packed| extension == *packed)
+    }) {
         bytes = bytes.saturating_mul(UNPACKED);
     }
     Ok(usize::try_from(bytes).unwrap_or(usize::MAX) / first.max(1))
 }
 
-/// Behind the first word stand numbers as text, or anything else.
-fn is_binary(bytes: &mut Bytes) -> io::Result<bool> {
+/// The first line ends in numbers as text, as many as there are dimensions, or the file holds anything else. Its word may have
+/// spaces in it.
+fn is_binary(bytes: &mut Bytes, dimensions: usize) -> io::Result<bool> {
     let ahead = bytes.fill_buf()?;
-    let Some(space) = ahead.iter().position(|byte| *byte == b' ') else {
-        return Ok(true);
+    let line = match memchr::memchr(b'\n', ahead) {
+        Some(end) => &ahead[..end],
+        // Of a line that is longer than what is ahead the last number is cut.
+        None => &ahead[..memchr::memrchr(b' ', ahead).unwrap_or(ahead.len())],
     };
-    let behind = &ahead[space + 1..];
-    let end = memchr::memchr(b'\n', behind)
-        .unwrap_or(behind.len())
-        .min(64);
-    let number = |byte: &u8| byte.is_ascii_digit() || b"+-.eEinfa \t\r".contains(byte);
-    Ok(end == 0 || !behind[..end].iter().all(number))
+    let whole = line.len() < ahead.len() && ahead[line.len()] == b'\n';
+    let numbers = line
+        .trim_ascii_end()
+        .rsplit(|byte| *byte == b' ')
+        .take_while(|text| {
+            let text = std::str::from_utf8(text).ok();
+            text.is_some_and(|text| text.trim().parse::<f32>().is_ok())
+        })
+        .count();
+    Ok(numbers < if whole { dimensions } else { 1 })
 }
 
 fn binary(mut bytes: Bytes, part: &Part<'_>) -> io::Result<Parsed> {

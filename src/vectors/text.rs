@@ -5,17 +5,43 @@ use std::io::{self, BufRead, Read as _};
 use rayon::prelude::*;
 
 use super::read::{Parsed, Part, Wanted};
-use crate::train::dataset::input::Bytes;
+use crate::train::dataset::input::{Bytes, MAX_LINE_BYTES};
 
 /// What is read at a time.
 const BLOCK_BYTES: usize = 16 << 20;
 
-/// Reads to the end or as many words as the part has; `first` is what was read already.
-pub(super) fn read(mut bytes: Bytes, first: Vec<u8>, part: &Part<'_>) -> Result<Parsed, String> {
+/// Why reading stopped.
+pub(super) enum Stopped {
+    /// The file is no set, or cannot be read.
+    File(String),
+    /// There was no room for the rows that were read so far: bytes needed, and bytes left.
+    Memory(u64, u64),
+}
+
+impl From<io::Error> for Stopped {
+    fn from(error: io::Error) -> Self {
+        Self::File(error.to_string())
+    }
+}
+
+/// Reads to the end or as many words as the part has; `first` is what was read already. `room` says how many bytes are left:
+/// what a compressed file unpacks to is known only as it comes.
+pub(super) fn read(
+    mut bytes: Bytes,
+    first: Vec<u8>,
+    part: &Part<'_>,
+    room: impl Fn() -> Option<u64>,
+) -> Result<Parsed, Stopped> {
     let mut all = Parsed::default();
     let mut block = first;
-    fill(&mut bytes, &mut block).map_err(|error| error.to_string())?;
+    fill(&mut bytes, &mut block)?;
     while !block.is_empty() && all.read < part.rows {
+        // Growing by half at least, a list is copied while it is kept.
+        let held = all.values.capacity() as u64 * size_of::<f32>() as u64;
+        let needed = held + 4 * BLOCK_BYTES as u64;
+        if let Some(room) = room().filter(|room| needed > *room) {
+            return Err(Stopped::Memory(held + needed, room));
+        }
         let parse = || parse(&block, part);
         let read = || -> io::Result<Vec<u8>> {
             let mut next = Vec::with_capacity(BLOCK_BYTES + 4096);
@@ -24,12 +50,13 @@ pub(super) fn read(mut bytes: Bytes, first: Vec<u8>, part: &Part<'_>) -> Result<
         };
         let (parsed, next) = rayon::join(parse, read);
         for parsed in parsed {
-            let more = parsed.map_err(|reason| format!("behind word {}: {reason}", all.read))?;
+            let more = parsed
+                .map_err(|reason| Stopped::File(format!("behind word {}: {reason}", all.read)))?;
             all.read += more.read;
             all.words.extend(more.words);
             all.values.extend(more.values);
         }
-        block = next.map_err(|error| error.to_string())?;
+        block = next?;
     }
     if let Wanted::First(_) = part.wanted {
         // Blocks end where they end.
@@ -43,7 +70,14 @@ pub(super) fn read(mut bytes: Bytes, first: Vec<u8>, part: &Part<'_>) -> Result<
 fn fill(bytes: &mut Bytes, block: &mut Vec<u8>) -> io::Result<()> {
     bytes.take(BLOCK_BYTES as u64).read_to_end(block)?;
     if !block.is_empty() && block.last() != Some(&b'\n') {
-        bytes.read_until(b'\n', block)?;
+        let most = MAX_LINE_BYTES as u64;
+        bytes.take(most).read_until(b'\n', block)?;
+        if block.last() != Some(&b'\n') && !bytes.fill_buf()?.is_empty() {
+            return Err(io::Error::other(format!(
+                "a line is longer than {} MB",
+                most >> 20
+            )));
+        }
     }
     Ok(())
 }
@@ -98,4 +132,28 @@ fn lines(block: &[u8], part: &Part<'_>) -> Result<Parsed, String> {
         parsed.words.push(word.into_owned());
     }
     Ok(parsed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_stops_when_the_memory_that_is_left_is_too_little() {
+        let part = Part {
+            dimensions: 2,
+            rows: usize::MAX,
+            wanted: Wanted::First(usize::MAX),
+        };
+        let attempt = |room: Option<u64>| {
+            let bytes: Bytes = Box::new(&b"a 1 2\nb 3 4\n"[..]);
+            read(bytes, Vec::new(), &part, || room)
+        };
+        assert!(matches!(
+            attempt(Some(1 << 20)),
+            Err(Stopped::Memory(_, 1_048_576))
+        ));
+        assert!(matches!(attempt(Some(1 << 40)), Ok(Parsed { read: 2, .. })));
+        assert!(attempt(None).is_ok());
+    }
 }
