@@ -1,12 +1,22 @@
 //! HDF5 as Keras writes it: groups, text attributes, arrays of floats.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
-use hdf5_pure::{AttrValue, File};
+use hdf5_pure::{AttrValue, DType, Dataset, File};
 use ndarray::ArrayD;
 
+use crate::system::available_memory;
+
+/// How much more than the file's bytes all arrays together may hold. Keras does not compress them; others may.
+const UNPACKED: u64 = 64;
+
 /// An open file.
-pub(super) struct Hdf5(File);
+pub(super) struct Hdf5 {
+    file: File,
+    /// Bytes that arrays may still take.
+    room: Cell<u64>,
+}
 
 impl Hdf5 {
     /// Opens a file that is in memory.
@@ -22,8 +32,13 @@ impl Hdf5 {
                 bytes.len()
             ));
         }
+        let room = (bytes.len() as u64).saturating_mul(UNPACKED);
+        let room = room.min(available_memory().unwrap_or(u64::MAX));
         File::from_bytes(bytes)
-            .map(Self)
+            .map(|file| Self {
+                file,
+                room: Cell::new(room),
+            })
             .map_err(|error| format!("not HDF5: {error}"))
     }
 
@@ -54,37 +69,74 @@ impl Hdf5 {
 
     /// The names of a group's groups, or none where there is no such group.
     pub fn groups(&self, group: &str) -> Vec<String> {
-        let groups = self.0.group(group).and_then(|group| group.groups());
+        let groups = self.file.group(group).and_then(|group| group.groups());
         groups.unwrap_or_default()
     }
 
     /// The names of a group's arrays, or none where there is no such group.
     pub fn arrays(&self, group: &str) -> Vec<String> {
-        let arrays = self.0.group(group).and_then(|group| group.datasets());
+        let arrays = self.file.group(group).and_then(|group| group.datasets());
         arrays.unwrap_or_default()
     }
 
     /// An array of floats.
     ///
     /// # Errors
-    /// There is none of this path, or it is damaged or of another kind.
+    /// There is none of this path, or it is damaged, of another kind or larger than such a file can hold.
     pub fn array(&self, path: &str) -> Result<ArrayD<f32>, String> {
         let read = || -> Result<_, hdf5_pure::Error> {
-            let dataset = self.0.dataset(path)?;
-            Ok((dataset.shape()?, dataset.read_f32()?))
+            let dataset = self.file.dataset(path)?;
+            Ok((dataset.shape()?, bytes(&dataset)?, dataset))
         };
-        let (shape, values) = read().map_err(|error| format!("{path}: {error}"))?;
+        let cannot = |reason: &dyn std::fmt::Display| format!("{path}: {reason}");
+        let (shape, bytes, dataset) = read().map_err(|error| cannot(&error))?;
+        let bytes = bytes.ok_or_else(|| cannot(&"its values are no numbers"))?;
+        // Sizes are believed only as far as a file of this length and this machine's memory can back them.
+        let room = self.room.get().checked_sub(bytes);
+        let room = room.ok_or_else(|| {
+            cannot(&format!(
+                "its shape {shape:?} is of {} MB, and there is room for {} MB",
+                bytes >> 20,
+                self.room.get() >> 20
+            ))
+        })?;
+        self.room.set(room);
+        let values = dataset.read_f32().map_err(|error| cannot(&error))?;
         let shape: Vec<usize> = shape.into_iter().map(|size| size as usize).collect();
-        ArrayD::from_shape_vec(shape, values).map_err(|error| format!("{path}: {error}"))
+        ArrayD::from_shape_vec(shape, values).map_err(|error| cannot(&error))
     }
 
     fn attributes(&self, group: &str) -> Result<HashMap<String, AttrValue>, String> {
         let read = || match group {
-            "/" => self.0.root().attrs(),
-            _ => self.0.group(group)?.attrs(),
+            "/" => self.file.root().attrs(),
+            _ => self.file.group(group)?.attrs(),
         };
         read().map_err(|error| format!("{group}: {error}"))
     }
+}
+
+/// What it takes to read an array: its numbers as they lie in the file and as floats, and a chunk of them; none where they are
+/// no numbers, the greatest there is where the sizes have no product.
+fn bytes(dataset: &Dataset) -> Result<Option<u64>, hdf5_pure::Error> {
+    let size = match dataset.dtype()? {
+        DType::I8 | DType::U8 => 1,
+        DType::I16 | DType::U16 => 2,
+        DType::F32 | DType::I32 | DType::U32 => 4,
+        DType::F64 | DType::I64 | DType::U64 => 8,
+        _ => return Ok(None),
+    };
+    let numbers = |shape: &[u64]| {
+        shape
+            .iter()
+            .try_fold(1, |all: u64, size| all.checked_mul(*size))
+    };
+    let chunk = dataset.chunk_shape()?.unwrap_or_default();
+    let both = numbers(&dataset.shape()?).zip(numbers(&chunk));
+    let bytes = both.and_then(|(whole, chunk)| {
+        let whole = whole.checked_mul(size + size_of::<f32>() as u64)?;
+        whole.checked_add(chunk.checked_mul(size)?)
+    });
+    Ok(Some(bytes.unwrap_or(u64::MAX)))
 }
 
 /// Where the superblock says that the file ends; none where it is in another place than Keras's libraries put it.

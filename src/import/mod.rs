@@ -19,6 +19,7 @@ use std::path::Path;
 use crate::bundle::{Draft, ImportRecord, digest};
 use crate::engine::session::Runtime;
 use crate::recipe::Display;
+use crate::system::available_memory;
 use crate::text::{Encoder, EncoderSpec, PaddingSpec, Side, TextSpec};
 use crate::train::export::Proof;
 
@@ -87,10 +88,7 @@ pub fn import(
     (model, tokenizer): (&Path, &Path),
     request: &Request,
 ) -> Result<Imported, ImportError> {
-    let bytes = std::fs::read(model).map_err(|source| ImportError::Read {
-        path: model.to_owned(),
-        source,
-    })?;
+    let bytes = whole(model)?;
     let extension = model
         .extension()
         .map(|e| e.to_string_lossy().to_lowercase());
@@ -122,6 +120,34 @@ pub fn import(
         producer: imported.producer.clone(),
     });
     Ok(imported)
+}
+
+/// A file's bytes, unless there is no room for them.
+fn whole(path: &Path) -> Result<Vec<u8>, ImportError> {
+    let cannot = |source| ImportError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let told = std::fs::metadata(path).map_err(cannot)?;
+    if !told.is_file() {
+        return Err(ImportError::file(path, "it is no file"));
+    }
+    // It is read, unpacked and made into a graph again.
+    const COPIES: u64 = 3;
+    let needed = told.len().saturating_mul(COPIES);
+    if let Some(available) = available_memory()
+        && needed > available
+    {
+        return Err(ImportError::file(
+            path,
+            format!(
+                "it needs about {} MB of memory and {} MB are left",
+                needed >> 20,
+                available >> 20
+            ),
+        ));
+    }
+    std::fs::read(path).map_err(cannot)
 }
 
 fn row_length(fixed: Option<usize>, request: &Request) -> Result<usize, ImportError> {

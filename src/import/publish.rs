@@ -7,7 +7,7 @@ use super::stack::Stack;
 use super::{ImportError, Imported, Request, Served};
 use crate::bundle::{Draft, LayerSummary, Metrics, TrainingRecord, Trim};
 use crate::engine::session::{Device, Runtime, Session, SessionOptions};
-use crate::recipe::{DataRecipe, FitRecipe, Recipe};
+use crate::recipe::{DataRecipe, FitRecipe, LayerRecipe, Recipe};
 use crate::sentiment::{Calibration, sigmoid};
 use crate::text::Encoder;
 use crate::train::curves::curves_svg;
@@ -29,11 +29,24 @@ const LOGIT_TOLERANCE: f64 = 1e-3;
 /// # Errors
 /// The first layer is no embedding.
 pub(super) fn embedding_rows(layers: &[Layer<f32>]) -> Result<usize, ImportError> {
-    let table = layers.first().and_then(|layer| layer.weights.first());
-    let rows = table
+    let is_embedding = |layer: &&Layer<f32>| matches!(layer.recipe, LayerRecipe::Embedding(_));
+    let first = layers.first().filter(is_embedding);
+    let rows = first
+        .and_then(|layer| layer.weights.first())
         .filter(|table| table.ndim() == 2)
         .map(|table| table.shape()[0]);
-    rows.ok_or_else(|| ImportError::Model("it does not begin with an Embedding".to_owned()))
+    rows.ok_or_else(|| {
+        ImportError::Model(match layers.first() {
+            Some(first) if is_embedding(&first) => {
+                format!("layers[0] {:?} has no table in the file", first.name)
+            }
+            Some(first) => format!(
+                "layers[0] {:?} is no Embedding, which is what reads ids",
+                first.name
+            ),
+            None => "it has no layers".to_owned(),
+        })
+    })
 }
 
 /// A network of ours; `original` is the graph that it was recognised in, which it must answer like.
@@ -74,10 +87,14 @@ pub(super) fn network(
     if let Some(original) = original {
         agrees(original, &encoder, &proven)?;
     }
+    let mut layers = summary(&network);
+    for layer in &mut layers {
+        layer.trainable &= !stack.frozen.contains(&layer.name);
+    }
     let draft = Draft {
         trim: exported.trim,
         rows,
-        layers: summary(&network),
+        layers,
         onnx: exported.onnx,
         golden,
         ..draft(&encoder, recipe)
@@ -194,7 +211,9 @@ fn draft(encoder: &Encoder, recipe: Recipe) -> Draft {
 fn proof_rows(encoder: &Encoder, rows: usize) -> Vec<Vec<i64>> {
     let maxlen = encoder.spec().padding.maxlen;
     let mut noise = init::generator(1);
-    let top = i64::try_from(rows).unwrap_or(i64::MAX).max(2);
+    let top = i64::try_from(rows).unwrap_or(i64::MAX).max(1);
+    // A table of one row has the pad's alone.
+    let least = 1.min(top - 1);
     (0..PROOF_ROWS)
         .map(|at| {
             let length = match at {
@@ -202,7 +221,9 @@ fn proof_rows(encoder: &Encoder, rows: usize) -> Vec<Vec<i64>> {
                 1 => maxlen,
                 _ => noise.random_range(1..=maxlen),
             };
-            (0..length).map(|_| noise.random_range(1..top)).collect()
+            (0..length)
+                .map(|_| noise.random_range(least..top))
+                .collect()
         })
         .collect()
 }

@@ -12,6 +12,8 @@ use crate::train::network::Layer;
 pub(super) struct Stack {
     /// Input to output, ending in one logit for each row.
     pub layers: Vec<Layer<f32>>,
+    /// Names of layers that training leaves as they are.
+    pub frozen: Vec<String>,
     /// The length of a row, if it is fixed.
     pub maxlen: Option<usize>,
     /// Who wrote the file.
@@ -132,9 +134,10 @@ pub(super) fn finish(taken: Vec<Taken>, head: Head) -> Result<Vec<Layer<f32>>, I
                 units,
                 activation,
                 weights,
-                ..
+                position,
             } if at == last => {
-                let weights = one_logit((units, activation), weights, head)?;
+                let weights = one_logit((units, activation), weights, head)
+                    .map_err(|reason| refused((position, name.clone(), "Dense"), &reason))?;
                 let recipe = LayerRecipe::Dense {
                     units: 1,
                     activation: Activation::Sigmoid,
@@ -199,8 +202,8 @@ fn one_logit(
     (units, activation): (usize, Activated),
     weights: Vec<ArrayD<f32>>,
     head: Head,
-) -> Result<Vec<ArrayD<f32>>, ImportError> {
-    let ends = |what: &str| Err(ImportError::Model(what.to_owned()));
+) -> Result<Vec<ArrayD<f32>>, String> {
+    let ends = |what: &str| Err(what.to_owned());
     match (units, activation) {
         (1, Activated::Each(Activation::Sigmoid)) => Ok(weights),
         (1, Activated::Each(Activation::Linear)) if head.logit => Ok(weights),

@@ -36,10 +36,8 @@ pub(super) fn read(
     arguments: &VocabularyArguments,
 ) -> Result<(TokenizerSpec, Tokenizer), ImportError> {
     let refused = |reason: String| ImportError::file(path, reason);
-    let json = std::fs::read_to_string(path).map_err(|source| ImportError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let json =
+        String::from_utf8(super::whole(path)?).map_err(|_| refused("not UTF-8".to_owned()))?;
     let value: Value =
         serde_json::from_str(&json).map_err(|error| refused(format!("not JSON: {error}")))?;
     // `json.dump(tokenizer.to_json(), file)` writes the JSON as one string.
@@ -67,6 +65,11 @@ pub(super) fn read(
             }
         }
         words.sort_by_key(|(_, id)| *id);
+        if let Some(oov) = &arguments.oov
+            && !words.iter().any(|(word, _)| word == oov)
+        {
+            return Err(refused(format!("it has no {oov:?}, which --oov names")));
+        }
         plain(words, arguments)
     };
     if let Some(limit) = arguments.num_words {

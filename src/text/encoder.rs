@@ -178,7 +178,7 @@ impl Encoder {
             .chain(oov)
             .max()
             .unwrap_or(0);
-        let rows = limit.unwrap_or(largest + 1);
+        let rows = limit.unwrap_or(largest.saturating_add(1));
         let fixed = [("the start of a text", start), ("an unknown token", oov)];
         let fixed = fixed
             .into_iter()
@@ -261,6 +261,26 @@ impl Encoder {
     /// Replaces `ids` by the text's, cut to `maxlen` and not padded.
     pub fn encode(&self, text: &str, moment: Moment, ids: &mut Vec<i64>) -> Encoded {
         let inner = &*self.0;
+        let mut encoded = self.encode_whole(text, moment, ids);
+        let maxlen = inner.spec.padding.maxlen;
+        let mut kept_start = inner.start.is_some();
+        if ids.len() > maxlen {
+            encoded.truncated = true;
+            match inner.spec.padding.truncating {
+                Side::Pre => {
+                    ids.drain(..ids.len() - maxlen);
+                    kept_start = false;
+                }
+                Side::Post => ids.truncate(maxlen),
+            }
+        }
+        encoded.used = ids.len() - usize::from(kept_start);
+        encoded
+    }
+
+    /// Replaces `ids` by the text's, however many they are.
+    pub fn encode_whole(&self, text: &str, moment: Moment, ids: &mut Vec<i64>) -> Encoded {
+        let inner = &*self.0;
         ids.clear();
         ids.extend(inner.start);
         let first = ids.len();
@@ -280,19 +300,7 @@ impl Encoder {
             }
             None => ids.retain(|id| *id != CUT),
         }
-        let maxlen = inner.spec.padding.maxlen;
-        let mut kept_start = inner.start.is_some();
-        if ids.len() > maxlen {
-            encoded.truncated = true;
-            match inner.spec.padding.truncating {
-                Side::Pre => {
-                    ids.drain(..ids.len() - maxlen);
-                    kept_start = false;
-                }
-                Side::Post => ids.truncate(maxlen),
-            }
-        }
-        encoded.used = ids.len() - usize::from(kept_start);
+        encoded.used = ids.len() - first;
         encoded
     }
 
@@ -342,7 +350,7 @@ impl Encoder {
 fn token_id(spec: &TokenizerSpec, limit: Option<i64>, index: i64) -> i64 {
     let id = match spec.encoding {
         Encoding::Keras => index,
-        Encoding::Imdb => index + spec.index_from,
+        Encoding::Imdb => index.saturating_add(spec.index_from),
     };
     let skipped = spec.encoding == Encoding::Imdb && id < spec.skip_top;
     match skipped || limit.is_some_and(|limit| id >= limit) {

@@ -80,7 +80,7 @@ impl ImdbArguments {
         let shift = |ranks: &Vec<i64>| {
             self.start_char
                 .into_iter()
-                .chain(ranks.iter().map(|r| r + self.index_from))
+                .chain(ranks.iter().map(|r| r.saturating_add(self.index_from)))
                 .collect()
         };
         Part {
@@ -106,7 +106,7 @@ impl ImdbArguments {
         let limit = self.num_words.filter(|n| *n != 0).unwrap_or(i64::MAX);
         let start = self.start_char.and_then(|start| self.cut(start, limit));
         let words = ranks.into_iter().filter_map(|rank| match rank {
-            Some(rank) => self.cut(rank + self.index_from, limit),
+            Some(rank) => self.cut(rank.saturating_add(self.index_from), limit),
             None => unknown,
         });
         start.into_iter().chain(words).collect()

@@ -5,6 +5,8 @@
     .two/bin/python tests/reference/keras_small.py 2 tests/fixtures
     .three/bin/python tests/reference/keras_small.py 3 tests/fixtures
 
+Names of models behind the folder make those alone.
+
 Weights are random. Pads stand at the front alone, so that a model that masks them can be fed without.
 `keras_refused` gets models that have no place here, each named after the layer that is in the way.
 """
@@ -38,6 +40,13 @@ def functional():
     x = l.concatenate([l.GlobalMaxPooling1D()(x), l.GlobalAveragePooling1D()(x)])
     x = l.Dense(5, activation="relu", name="hidden")(x)
     return keras.Model(ids, top(name="answer")(l.Dropout(0.5)(x)))
+
+
+def mean_first():
+    ids = keras.Input((MAXLEN,), dtype="int32", name="tokens")
+    x = l.LSTM(4, return_sequences=True)(l.Embedding(ROWS, UNITS)(ids))
+    x = l.concatenate([l.GlobalAveragePooling1D()(x), l.GlobalMaxPooling1D()(x)])
+    return keras.Model(ids, top()(l.Dense(3, activation="tanh")(x)))
 
 
 MODELS = {
@@ -96,9 +105,40 @@ MODELS = {
     "masked_backwards": lambda: sequential(
         l.LSTM(4, go_backwards=True), top(), embedding={"mask_zero": True}
     ),
+    "frozen": lambda: sequential(
+        l.LSTM(4, trainable=False), l.Dense(3), top(), embedding={"trainable": False}
+    ),
+    "pools_mean_first": mean_first,
+    "masked_flatten": lambda: sequential(
+        l.Dropout(0.2), l.Flatten(), l.Dense(3, activation="relu"), top(), embedding={"mask_zero": True}
+    ),
 }
 
+# ONNX of other signatures than Keras's own: ids of 64 and 32 bits, rows of any length, and names that ours have too.
+SIGNATURES = {
+    "signature_int64": ("int64", None, "ids", "logit"),
+    "signature_int32": ("int32", MAXLEN, "lengths", "ids"),
+}
+
+
+def text_vectorization():
+    words = l.TextVectorization(output_sequence_length=MAXLEN, vocabulary=["good", "bad"])
+    return keras.Sequential([keras.Input((1,), dtype="string"), words, l.Embedding(ROWS, UNITS), l.LSTM(3), top()])
+
+
+def two_inputs():
+    one, other = keras.Input((MAXLEN,), name="one"), keras.Input((MAXLEN,), name="other")
+    table = l.Embedding(ROWS, UNITS)
+    return keras.Model([one, other], top()(l.LSTM(3)(l.add([table(one), table(other)]))))
+
+
 REFUSED = {
+    "text_vectorization": text_vectorization,
+    "batch_normalization": lambda: sequential(l.LSTM(3), l.BatchNormalization(), top()),
+    "layer_normalization": lambda: sequential(l.LayerNormalization(), l.LSTM(3), top()),
+    "masking": lambda: keras.Sequential([keras.Input((MAXLEN, 2)), l.Masking(), l.LSTM(3), top()]),
+    "two_inputs": two_inputs,
+    "no_embedding": lambda: keras.Sequential([keras.Input((MAXLEN,)), l.Dense(4), top()]),
     "conv1d": lambda: sequential(l.Conv1D(3, 2), l.GlobalMaxPooling1D(), top()),
     "lstm_elu": lambda: sequential(l.LSTM(3, activation="elu"), top()),
     "backwards_sequences": lambda: sequential(
@@ -128,11 +168,13 @@ def cases(model, noise):
         }
 
 
-def main(version, out):
+def main(version, out, *chosen):
     major = keras.__version__.split(".")[0]
     assert major == version, keras.__version__
     noise = np.random.default_rng(int(major))
-    for name, make in MODELS.items():
+    assert set(chosen) <= {*SIGNATURES, *MODELS, *REFUSED}, chosen
+    wanted = lambda named: {name: make for name, make in named.items() if not chosen or name in chosen}
+    for name, make in wanted(MODELS).items():
         keras.utils.set_random_seed(7)
         model = make()
         model.set_weights([noise.normal(0, 0.7, w.shape) for w in model.get_weights()])
@@ -146,8 +188,31 @@ def main(version, out):
         onnx(model, folder / "model.onnx", major)
     refused = Path(out) / "keras_refused"
     refused.mkdir(exist_ok=True)
-    for name, make in REFUSED.items():
-        make().save(refused / f"{name}_keras{major}.{'h5' if major == '2' else 'keras'}")
+    for name, make in wanted(REFUSED).items():
+        # Keras 2 has no .h5 for a lookup table's strings.
+        h5 = major == "2" and name != "text_vectorization"
+        make().save(refused / f"{name}_keras{major}.{'h5' if h5 else 'keras'}")
+    if major == "2":
+        for name, signature in wanted(SIGNATURES).items():
+            signed(Path(out) / "keras_small" / f"{name}_keras2", noise, *signature)
+
+
+def signed(folder, noise, dtype, length, taken, given):
+    import tensorflow as tf
+    import tf2onnx
+
+    model = sequential(l.LSTM(5), l.Dense(3, activation="tanh"), top(), length=None)
+    model.set_weights([noise.normal(0, 0.7, w.shape) for w in model.get_weights()])
+    folder.mkdir(parents=True, exist_ok=True)
+    predictions = {"maxlen": MAXLEN, "cases": list(cases(model, noise))}
+    (folder / "predictions.json").write_text(json.dumps(predictions) + "\n")
+    answers = tf.function(
+        lambda ids: {given: model(ids)},
+        input_signature=[tf.TensorSpec((None, length), dtype, name=taken)],
+    )
+    tf2onnx.convert.from_function(
+        answers, input_signature=answers.input_signature, opset=17, output_path=str(folder / "model.onnx")
+    )
 
 
 def onnx(model, path, major):

@@ -10,6 +10,8 @@ pub(super) struct Link {
     pub layer: Described,
     /// It stands for a maximum and a mean over time side by side.
     pub pools_both: bool,
+    /// Of the two the mean stands first.
+    pub mean_first: bool,
 }
 
 /// The layers in order; two poolings of one sequence with a `Concatenate` become one link.
@@ -23,29 +25,37 @@ pub(super) fn links(layers: Vec<Described>) -> Result<Vec<Link>, ImportError> {
         let partner =
             layers.next_if(|next| pools(&layer) && pools(next) && same_input(&layer, next));
         if let Some(partner) = partner {
-            let both = layers.next().filter(|next| {
-                let order = ["GlobalMaxPooling1D", "GlobalAveragePooling1D"];
-                let classes = next.inputs.iter().map(|input| {
-                    let parts = [&layer, &partner];
+            let classes = |next: &Described| -> Vec<&str> {
+                let parts = [&layer, &partner];
+                let class = |input: &String| {
                     let part = parts.into_iter().find(|part| part.name == *input);
                     part.map_or("", |part| part.class.as_str())
-                });
-                next.class == "Concatenate" && classes.eq(order)
+                };
+                next.inputs.iter().map(class).collect()
+            };
+            let order = ["GlobalMaxPooling1D", "GlobalAveragePooling1D"];
+            let both = layers.next().filter(|next| next.class == "Concatenate");
+            let both = both.and_then(|next| match classes(&next)[..] {
+                [one, other] if [one, other] == order => Some((next, false)),
+                [one, other] if [other, one] == order => Some((next, true)),
+                _ => None,
             });
-            let Some(mut both) = both else {
+            let Some((mut both, mean_first)) = both else {
                 return Err(partner
-                    .unsupported("two poolings must meet in a Concatenate, the maximum first"));
+                    .unsupported("two poolings must meet in a Concatenate, a maximum and a mean"));
             };
             both.inputs = layer.inputs;
             links.push(Link {
                 layer: both,
                 pools_both: true,
+                mean_first,
             });
             continue;
         }
         links.push(Link {
             layer,
             pools_both: false,
+            mean_first: false,
         });
     }
     for pair in links.windows(2) {
@@ -59,6 +69,21 @@ pub(super) fn links(layers: Vec<Described>) -> Result<Vec<Link>, ImportError> {
         }
     }
     Ok(links)
+}
+
+/// Whether nothing reads the mask of an embedding: a `Flatten` does not, and what stands before it looks at each step alone.
+pub(super) fn flattens_steps(links: &[Link]) -> bool {
+    let each_step = [
+        "Activation",
+        "Dense",
+        "Dropout",
+        "GaussianDropout",
+        "GaussianNoise",
+        "SpatialDropout1D",
+        "TimeDistributed",
+    ];
+    let mut behind = links.iter().skip(1).map(|link| link.layer.class.as_str());
+    behind.find(|class| !each_step.contains(class)) == Some("Flatten")
 }
 
 /// Refuses layers that read pads behind an embedding that masks them, as Keras's do and ours do not.

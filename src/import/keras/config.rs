@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 use crate::import::ImportError;
 use crate::import::stack::Major;
 
+/// Far more than anybody stacks.
+const MOST_LAYERS: usize = 1000;
+
 /// One layer as the file describes it.
 #[derive(Clone, Debug)]
 pub(super) struct Described {
@@ -51,6 +54,12 @@ impl Description {
         let config = &model["config"];
         let entries = config.get("layers").unwrap_or(config).as_array();
         let entries = entries.ok_or_else(|| refused("its configuration lists no layers"))?;
+        if entries.len() > MOST_LAYERS {
+            return Err(ImportError::Model(format!(
+                "it has {} layers, where {MOST_LAYERS} at most are taken",
+                entries.len()
+            )));
+        }
         let mut maxlen = None;
         let mut names = std::collections::HashMap::<String, usize>::new();
         let mut layers: Vec<Described> = Vec::new();

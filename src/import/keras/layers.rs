@@ -8,36 +8,46 @@ use crate::import::ImportError;
 use crate::import::stack::{Activated, Taken};
 use crate::recipe::{Activation, Embedding, LayerRecipe, Merge, Recurrent};
 
-/// A layer's translation; none for one that does nothing once the network is trained.
+/// A layer's translation; none for one that does nothing once the network is trained. Its weights are read once it is known
+/// to be one of ours: those of others may be of any kind.
 ///
 /// # Errors
 /// We have no such layer, or it has not the weights that its description asks for.
 pub(super) fn translate(
     link: &Link,
-    mut weights: Vec<ArrayD<f32>>,
+    read: impl FnOnce() -> Result<Vec<ArrayD<f32>>, ImportError>,
 ) -> Result<Option<Taken>, ImportError> {
     let layer = &link.layer;
+    let mut weights = Vec::new();
     let recipe = match layer.class.as_str() {
         _ if link.pools_both => LayerRecipe::GlobalMaxAveragePooling {},
-        "Embedding" => LayerRecipe::Embedding(Embedding {
-            trainable: layer.flag("trainable", true),
-            ..Embedding::new(layer.number("output_dim")?, layer.flag("mask_zero", false))
-        }),
+        "Embedding" => {
+            let units = layer.number("output_dim")?;
+            weights = read()?;
+            LayerRecipe::Embedding(Embedding {
+                trainable: layer.flag("trainable", true),
+                ..Embedding::new(units, layer.flag("mask_zero", false))
+            })
+        }
         "LSTM" | "GRU" | "SimpleRNN" => {
-            weights = biased(layer, weights)?;
-            recurrent(layer, layer, None)?
+            let recipe = recurrent(layer, layer, None)?;
+            weights = biased(layer, read()?)?;
+            recipe
         }
         "Bidirectional" => {
-            let (recipe, both) = bidirectional(layer, weights)?;
-            weights = both;
+            let (recipe, forward) = bidirectional(layer)?;
+            let mut one = read()?;
+            let other = one.split_off(one.len() / 2);
+            weights = biased(&forward, one)?;
+            weights.extend(biased(&forward, other)?);
             recipe
         }
         "TimeDistributed" => {
             let inner = layer.inner("layer").filter(|inner| inner.class == "Dense");
             let dense = inner.ok_or_else(|| layer.unsupported("only a Dense may be in it"))?;
-            return dense_layer(&dense, weights).map(Some);
+            return dense_layer(&dense, read).map(Some);
         }
-        "Dense" => return dense_layer(layer, weights).map(Some),
+        "Dense" => return dense_layer(layer, read).map(Some),
         "Activation" => {
             return Ok(Some(Taken::Activation {
                 position: layer.position,
@@ -75,8 +85,13 @@ fn pooled(layer: &Described, recipe: LayerRecipe) -> Result<LayerRecipe, ImportE
     Ok(recipe)
 }
 
-fn dense_layer(layer: &Described, mut weights: Vec<ArrayD<f32>>) -> Result<Taken, ImportError> {
+fn dense_layer(
+    layer: &Described,
+    read: impl FnOnce() -> Result<Vec<ArrayD<f32>>, ImportError>,
+) -> Result<Taken, ImportError> {
     let units = layer.number("units")?;
+    let activation = activation(layer)?;
+    let mut weights = read()?;
     if !layer.flag("use_bias", true) {
         weights.push(ArrayD::zeros(vec![units]));
     }
@@ -84,7 +99,7 @@ fn dense_layer(layer: &Described, mut weights: Vec<ArrayD<f32>>) -> Result<Taken
         position: layer.position,
         name: layer.name.clone(),
         units,
-        activation: activation(layer)?,
+        activation,
         weights,
     })
 }
@@ -167,10 +182,8 @@ fn biased(
     Ok(weights)
 }
 
-fn bidirectional(
-    layer: &Described,
-    mut weights: Vec<ArrayD<f32>>,
-) -> Result<(LayerRecipe, Vec<ArrayD<f32>>), ImportError> {
+/// With what it wraps.
+fn bidirectional(layer: &Described) -> Result<(LayerRecipe, Described), ImportError> {
     let merge = match layer.named("merge_mode") {
         Some("concat") => Merge::Concat,
         Some("sum") => Merge::Sum,
@@ -194,8 +207,5 @@ fn bidirectional(
             return Err(layer.unsupported("its two directions are of different making"));
         }
     }
-    let backward = weights.split_off(weights.len() / 2);
-    let mut both = biased(&forward, weights)?;
-    both.extend(biased(&forward, backward)?);
-    Ok((recipe, both))
+    Ok((recipe, forward))
 }

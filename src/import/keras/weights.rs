@@ -16,6 +16,9 @@ pub(super) enum Weights {
 /// Groups inside of a layer's, in the order of `get_weights()`.
 const PARTS: [&str; 5] = ["vars", "cell", "forward_layer", "backward_layer", "layer"];
 
+/// Groups stand inside of each other no deeper: a wrapper's direction and its cell.
+const MOST_DEPTH: usize = 3;
+
 /// Where `.keras` keeps layers: Keras 3, and Keras 2.15 before it.
 const ROOTS: [&str; 3] = [
     "layers",
@@ -42,7 +45,7 @@ impl Weights {
             Self::Numbered(file) => {
                 let mut weights = Vec::new();
                 if let Some(group) = numbered_group(file, layer)? {
-                    collect(file, &group, &mut weights)?;
+                    collect(file, &group, MOST_DEPTH, &mut weights)?;
                 }
                 Ok(weights)
             }
@@ -69,7 +72,12 @@ fn numbered_group(file: &Hdf5, layer: &Described) -> Result<Option<String>, Stri
     Ok(None)
 }
 
-fn collect(file: &Hdf5, group: &str, weights: &mut Vec<ArrayD<f32>>) -> Result<(), String> {
+fn collect(
+    file: &Hdf5,
+    group: &str,
+    depth: usize,
+    weights: &mut Vec<ArrayD<f32>>,
+) -> Result<(), String> {
     let parts = file.groups(group);
     for part in PARTS.iter().filter(|part| parts.iter().any(|p| p == *part)) {
         let part_group = format!("{group}/{part}");
@@ -78,7 +86,11 @@ fn collect(file: &Hdf5, group: &str, weights: &mut Vec<ArrayD<f32>>) -> Result<(
                 weights.push(file.array(&format!("{part_group}/{number}"))?);
             }
         } else {
-            collect(file, &part_group, weights)?;
+            // A link may lead back to its own group.
+            let depth = depth
+                .checked_sub(1)
+                .ok_or_else(|| format!("{part_group} is deeper than any layer's weights"))?;
+            collect(file, &part_group, depth, weights)?;
         }
     }
     Ok(())

@@ -4,6 +4,8 @@
 //! takes; behind them a probability becomes the logit: what went into the sigmoid where that can be seen, else computed
 //! back from the probability.
 
+use std::collections::HashMap;
+
 use prost::Message as _;
 
 use super::rename;
@@ -67,7 +69,7 @@ pub(super) fn adopt(file: &[u8], read: &Graph, adoption: Adoption) -> Result<Vec
             model.extend_from_slice(field.whole);
             continue;
         };
-        let graph = rename::graph(graph, &OURS)?;
+        let graph = rename::graph(graph, &OURS, rename::MOST_DEPTH)?;
         let mut adopted = Vec::with_capacity(graph.len() + 1024);
         put(&mut adopted, 1, &cast.encode_to_vec());
         for field in fields(&graph)? {
@@ -244,14 +246,18 @@ impl Tail {
     }
 }
 
-/// The node that computes a value, behind those that only hand it on.
+/// The node that computes a value, behind those that only hand it on; none where there is none or they go round in a circle.
 fn producer<'a>(graph: &'a Graph, value: &str) -> Option<&'a Node> {
-    let node = graph
-        .node
-        .iter()
-        .find(|node| node.output.iter().any(|output| output == value))?;
-    match (node.op_type.as_str(), node.input.first()) {
-        ("Identity", Some(from)) => producer(graph, from),
-        _ => Some(node),
+    let mut makers: HashMap<&str, &Node> = HashMap::new();
+    for node in &graph.node {
+        makers.extend(node.output.iter().map(|output| (output.as_str(), node)));
     }
+    // A node is taken out, so that a circle ends.
+    let mut node = makers.remove(value)?;
+    while node.op_type == "Identity"
+        && let Some(from) = node.input.first()
+    {
+        node = makers.remove(from.as_str())?;
+    }
+    Some(node)
 }

@@ -3,13 +3,20 @@
 use std::collections::HashMap;
 
 use crate::onnx::{Graph, Node, Tensor};
-use ndarray::{ArrayD, Axis};
+use ndarray::{ArcArray, Axis, IxDyn};
 
-/// Arrays by the name of the value.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Constants(HashMap<String, ArrayD<f32>>);
+/// An array of a file. Values that only hand it on or cut it share its numbers: many names may stand for one array.
+pub(super) type Constant = ArcArray<f32, IxDyn>;
 
-impl Constants {
+/// Arrays by the name of the value, of a graph and of those around it.
+#[derive(Debug, Default)]
+pub(super) struct Constants<'a> {
+    own: HashMap<String, Constant>,
+    around: Option<&'a Self>,
+    numbers: u64,
+}
+
+impl<'a> Constants<'a> {
     /// The arrays of a graph, of constant nodes too, and of those that only hand them on.
     ///
     /// # Errors
@@ -24,11 +31,14 @@ impl Constants {
     ///
     /// # Errors
     /// As of [`Self::of`].
-    pub fn within(&self, node: &Node, body: &Graph) -> Result<Self, String> {
-        let mut constants = self.clone();
+    pub fn within(&'a self, node: &Node, body: &Graph) -> Result<Self, String> {
+        let mut constants = Self {
+            around: Some(self),
+            ..Self::default()
+        };
         for (given, inside) in node.input.iter().zip(&body.input) {
-            if let Some(array) = self.0.get(given) {
-                constants.0.insert(inside.name.clone(), array.clone());
+            if let Some(array) = self.any(given) {
+                constants.own.insert(inside.name.clone(), array.clone());
             }
         }
         constants.add(body)?;
@@ -36,23 +46,24 @@ impl Constants {
     }
 
     /// The array that a value is.
-    pub fn any(&self, name: &str) -> Option<&ArrayD<f32>> {
-        self.0.get(name)
+    pub fn any(&self, name: &str) -> Option<&Constant> {
+        let around = || self.around.and_then(|around| around.any(name));
+        self.own.get(name).or_else(around)
     }
 
     /// Whether a value is an array of floats that never changes.
     pub fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.any(name).is_some()
     }
 
     /// The array of so many dimensions that a value is.
-    pub fn get(&self, name: &str, dimensions: usize) -> Option<&ArrayD<f32>> {
-        self.0.get(name).filter(|array| array.ndim() == dimensions)
+    pub fn get(&self, name: &str, dimensions: usize) -> Option<&Constant> {
+        self.any(name).filter(|array| array.ndim() == dimensions)
     }
 
-    /// How many numbers there are in arrays of two dimensions and more, and in vectors.
+    /// How many numbers the file holds.
     pub fn numbers(&self) -> u64 {
-        self.0.values().map(|array| array.len() as u64).sum()
+        self.numbers
     }
 
     fn add(&mut self, graph: &Graph) -> Result<(), String> {
@@ -68,11 +79,9 @@ impl Constants {
                     }
                 }
                 "Identity" | "Squeeze" | "Split" => {
-                    let from = node.input.first().and_then(|input| self.0.get(input));
-                    for (name, array) in from.map(|from| handed_on(node, from)).unwrap_or_default()
-                    {
-                        self.0.insert(name, array);
-                    }
+                    let from = node.input.first().and_then(|input| self.any(input));
+                    let named = from.map(|from| handed_on(node, from));
+                    self.own.extend(named.unwrap_or_default());
                 }
                 _ => {}
             }
@@ -104,15 +113,20 @@ impl Constants {
             .dims
             .iter()
             .map(|&dim| usize::try_from(dim).unwrap_or(0));
-        let array = ArrayD::from_shape_vec(dims.collect::<Vec<_>>(), values)
+        if values.is_empty() {
+            // Its other sizes may be anything.
+            return Ok(());
+        }
+        self.numbers += values.len() as u64;
+        let array = Constant::from_shape_vec(dims.collect::<Vec<_>>(), values)
             .map_err(|error| format!("{name}: {error}"))?;
-        self.0.insert(name.to_owned(), array);
+        self.own.insert(name.to_owned(), array);
         Ok(())
     }
 }
 
 /// What a node makes of a constant that it only cuts or reshapes.
-fn handed_on(node: &Node, array: &ArrayD<f32>) -> Vec<(String, ArrayD<f32>)> {
+fn handed_on(node: &Node, array: &Constant) -> Vec<(String, Constant)> {
     match node.op_type.as_str() {
         "Split" => {
             let parts = node.output.len().max(1);
@@ -120,9 +134,15 @@ fn handed_on(node: &Node, array: &ArrayD<f32>) -> Vec<(String, ArrayD<f32>)> {
             let Some(size) = array.shape().get(axis).filter(|size| *size % parts == 0) else {
                 return Vec::new();
             };
-            let parts = array.axis_chunks_iter(Axis(axis), (size / parts).max(1));
-            let named = node.output.iter().cloned().zip(parts);
-            named.map(|(name, part)| (name, part.to_owned())).collect()
+            let each = size / parts;
+            let named = node.output.iter().cloned().enumerate();
+            named
+                .map(|(at, name)| {
+                    let mut part = array.clone();
+                    part.slice_axis_inplace(Axis(axis), (at * each..(at + 1) * each).into());
+                    (name, part)
+                })
+                .collect()
         }
         "Squeeze" => {
             let mut squeezed = array.clone();

@@ -10,14 +10,13 @@ mod written;
 
 use std::path::Path;
 
-use ndarray::ArrayD;
 use prost::Message as _;
 
 use super::ImportError;
 use super::stack::{self, Head, Stack};
 use crate::onnx::{Graph, Model};
 use adopt::Adoption;
-use constants::Constants;
+use constants::{Constant, Constants};
 pub(super) use written::Written;
 
 /// A graph of another program.
@@ -103,6 +102,7 @@ impl Foreign {
         let layers = recognise::layers(&self.graph, maxlen).map_err(ImportError::Model)?;
         Ok(Stack {
             layers: stack::finish(layers, head)?,
+            frozen: Vec::new(),
             maxlen: self.maxlen,
             producer: self.producer.clone(),
         })
@@ -110,7 +110,7 @@ impl Foreign {
 }
 
 /// The first table that rows are taken from.
-fn embedding<'a>(graph: &Graph, constants: &'a Constants) -> Option<&'a ArrayD<f32>> {
+fn embedding<'a>(graph: &Graph, constants: &'a Constants<'_>) -> Option<&'a Constant> {
     let mut lookups = graph.node.iter().filter(|node| node.op_type == "Gather");
     lookups.find_map(|node| constants.get(node.input.first()?, 2))
 }

@@ -5,7 +5,7 @@
 
 use ndarray::{ArrayD, Axis};
 
-use super::constants::Constants;
+use super::constants::{Constant, Constants};
 use super::recurrent;
 use crate::import::stack::{Activated, Taken};
 use crate::onnx::{Graph, Node};
@@ -16,8 +16,14 @@ use crate::recipe::{Activation, Embedding, LayerRecipe};
 /// # Errors
 /// An operator with weights of its own is not a layer of ours.
 pub(super) fn layers(graph: &Graph, maxlen: usize) -> Result<Vec<Taken>, String> {
+    let constants = Constants::of(graph)?;
     let mut found = Found {
-        constants: Constants::of(graph)?,
+        // A layer without a bias gets one.
+        room: constants
+            .numbers()
+            .saturating_mul(2)
+            .saturating_add(1 << 16),
+        constants,
         graph,
         maxlen,
         layers: Vec::new(),
@@ -31,7 +37,9 @@ pub(super) fn layers(graph: &Graph, maxlen: usize) -> Result<Vec<Taken>, String>
 }
 
 struct Found<'a> {
-    constants: Constants,
+    constants: Constants<'a>,
+    /// Numbers that layers may still be made of: a graph may read one array as often as it likes.
+    room: u64,
     graph: &'a Graph,
     maxlen: usize,
     layers: Vec<Taken>,
@@ -44,7 +52,7 @@ impl Found<'_> {
     fn read(&mut self, node: &Node) -> Result<(), String> {
         let matrix = |at: usize| {
             let name = node.input.get(at)?;
-            self.constants.get(name, 2).cloned()
+            Some(self.constants.get(name, 2)?.to_owned())
         };
         match node.op_type.as_str() {
             "Gather" => {
@@ -52,7 +60,7 @@ impl Found<'_> {
                     self.features = table.shape()[1];
                     let embedding = Embedding::new(self.features, false);
                     let recipe = LayerRecipe::Embedding(embedding);
-                    self.push("embedding", recipe, vec![table]);
+                    self.push("embedding", recipe, vec![table])?;
                 }
             }
             "LSTM" | "GRU" | "RNN" | "Loop" => {
@@ -62,7 +70,7 @@ impl Found<'_> {
                 self.steps_of_the_last();
                 self.over_time = false;
                 let name = read.name;
-                self.push(name, read.recipe(), read.weights);
+                self.push(name, read.recipe(), read.weights)?;
             }
             "MatMul" | "Gemm" => {
                 if let Some(kernel) = matrix(1) {
@@ -71,15 +79,17 @@ impl Found<'_> {
                         true => kernel.t().as_standard_layout().to_owned(),
                         false => kernel,
                     };
-                    self.dense(node, kernel);
+                    self.dense(node, kernel)?;
                 }
             }
             "Sigmoid" => self.activation(Activated::Each(Activation::Sigmoid)),
             "Tanh" => self.activation(Activated::Each(Activation::Tanh)),
             "Relu" => self.activation(Activated::Each(Activation::Relu)),
             "Softmax" => self.activation(Activated::Softmax),
-            "ReduceMax" | "GlobalMaxPool" => self.pool(LayerRecipe::GlobalMaxPooling {}),
-            "ReduceMean" | "GlobalAveragePool" => self.pool(LayerRecipe::GlobalAveragePooling {}),
+            "ReduceMax" | "GlobalMaxPool" => self.pool(LayerRecipe::GlobalMaxPooling {})?,
+            "ReduceMean" | "GlobalAveragePool" => {
+                self.pool(LayerRecipe::GlobalAveragePooling {})?
+            }
             "Conv" | "MaxPool" | "AveragePool" | "BatchNormalization" | "LayerNormalization"
             | "Einsum" | "Scan" | "If" => return Err(format!("it has a {}", node.op_type)),
             _ => {}
@@ -87,11 +97,11 @@ impl Found<'_> {
         Ok(())
     }
 
-    fn dense(&mut self, node: &Node, kernel: ArrayD<f32>) {
+    fn dense(&mut self, node: &Node, kernel: ArrayD<f32>) -> Result<(), String> {
         let (inputs, units) = (kernel.shape()[0], kernel.shape()[1]);
         if inputs == self.features.saturating_mul(self.maxlen) && inputs != self.features {
             self.steps_of_the_last();
-            self.push("flatten", LayerRecipe::Flatten {}, vec![]);
+            self.push("flatten", LayerRecipe::Flatten {}, vec![])?;
         }
         self.features = units;
         let bias = match node.op_type.as_str() {
@@ -101,14 +111,27 @@ impl Found<'_> {
                 .and_then(|name| self.constants.get(name, 1)),
             _ => added(self.graph, &self.constants, node.first_output()),
         };
-        let bias = bias.cloned().unwrap_or_else(|| ArrayD::zeros(vec![units]));
+        let bias = match bias {
+            Some(bias) => bias.to_owned(),
+            None => ArrayD::zeros(vec![units]),
+        };
+        let weights = vec![kernel, bias];
+        self.spend(&weights)?;
         self.layers.push(Taken::Dense {
             position: self.layers.len(),
             name: self.named("dense"),
             units,
             activation: Activated::Each(Activation::Linear),
-            weights: vec![kernel, bias],
+            weights,
         });
+        Ok(())
+    }
+
+    fn spend(&mut self, weights: &[ArrayD<f32>]) -> Result<(), String> {
+        let numbers: u64 = weights.iter().map(|array| array.len() as u64).sum();
+        let room = self.room.checked_sub(numbers);
+        self.room = room.ok_or("its layers share their weights")?;
+        Ok(())
     }
 
     /// Activations elsewhere belong to operators that were read whole.
@@ -122,10 +145,10 @@ impl Found<'_> {
         }
     }
 
-    fn pool(&mut self, recipe: LayerRecipe) {
+    fn pool(&mut self, recipe: LayerRecipe) -> Result<(), String> {
         self.steps_of_the_last();
         self.over_time = false;
-        self.push("pooling", recipe, vec![]);
+        self.push("pooling", recipe, vec![])
     }
 
     /// The recurrent layer before this one gives all of its steps.
@@ -139,12 +162,19 @@ impl Found<'_> {
         }
     }
 
-    fn push(&mut self, name: &str, recipe: LayerRecipe, weights: Vec<ArrayD<f32>>) {
+    fn push(
+        &mut self,
+        name: &str,
+        recipe: LayerRecipe,
+        weights: Vec<ArrayD<f32>>,
+    ) -> Result<(), String> {
+        self.spend(&weights)?;
         self.layers.push(Taken::Layer {
             name: self.named(name),
             recipe,
             weights,
         });
+        Ok(())
     }
 
     fn named(&self, name: &str) -> String {
@@ -155,15 +185,15 @@ impl Found<'_> {
 /// The vector that is added to a value; `[1, n]` counts as one.
 pub(super) fn added<'a>(
     graph: &Graph,
-    constants: &'a Constants,
+    constants: &'a Constants<'_>,
     value: &str,
-) -> Option<&'a ArrayD<f32>> {
+) -> Option<&'a Constant> {
     let adds = graph.node.iter().filter(|node| node.op_type == "Add");
     adds.filter(|node| node.input.iter().any(|input| input == value))
         .find_map(|node| node.input.iter().find_map(|input| constants.get(input, 1)))
 }
 
 /// Matrix `at` of a stack of them.
-pub(super) fn slab(array: &ArrayD<f32>, at: usize) -> ArrayD<f32> {
+pub(super) fn slab(array: &Constant, at: usize) -> ArrayD<f32> {
     array.index_axis(Axis(0), at).to_owned()
 }

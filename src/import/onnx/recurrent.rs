@@ -2,7 +2,7 @@
 
 use ndarray::{ArrayD, Axis, concatenate};
 
-use super::constants::Constants;
+use super::constants::{Constant, Constants};
 use super::recognise::{added, slab};
 use crate::onnx::{Graph, Node};
 use crate::recipe::{Activation, LayerRecipe, Merge, Recurrent};
@@ -29,7 +29,7 @@ impl Read {
 ///
 /// # Errors
 /// It computes something that no layer of ours does, or its weights are not constants.
-pub(super) fn read(node: &Node, constants: &Constants) -> Result<Read, String> {
+pub(super) fn read(node: &Node, constants: &Constants<'_>) -> Result<Read, String> {
     if node.op_type == "Loop" {
         let body = node.attribute("body").and_then(|body| body.g.as_ref());
         let body = body.ok_or("it has a loop without a body")?;
@@ -67,7 +67,7 @@ pub(super) fn read(node: &Node, constants: &Constants) -> Result<Read, String> {
     let bias = match node.input.get(3).filter(|name| !name.is_empty()) {
         None => ArrayD::zeros(vec![directions, 2 * gates * units]),
         Some(name) => match constants.get(name, 2) {
-            Some(bias) => bias.clone(),
+            Some(bias) => bias.to_owned(),
             None => return refused("whose bias is not constant"),
         },
     };
@@ -86,8 +86,8 @@ pub(super) fn read(node: &Node, constants: &Constants) -> Result<Read, String> {
             let matrix = reordered(&slab(matrix, side), order, units)?;
             weights.push(matrix.t().as_standard_layout().to_owned());
         }
-        let bias = slab(&bias, side); // [2 * gates * units]
-        let (outer, inner) = bias.view().split_at(Axis(0), gates * units);
+        let bias = bias.index_axis(Axis(0), side); // [2 * gates * units]
+        let (outer, inner) = bias.split_at(Axis(0), gates * units);
         let outer = reordered(&outer.to_owned(), order, units)?;
         let inner = reordered(&inner.to_owned(), order, units)?;
         weights.push(match name {
@@ -175,8 +175,8 @@ fn stacked(outer: &ArrayD<f32>, inner: &ArrayD<f32>) -> Result<ArrayD<f32>, Stri
 }
 
 /// A step of Keras inside of a loop: two products, of the input and of the state.
-fn in_loop(body: &Graph, constants: &Constants) -> Result<Read, String> {
-    let mut products: Vec<(&Node, &ArrayD<f32>)> = Vec::new();
+fn in_loop(body: &Graph, constants: &Constants<'_>) -> Result<Read, String> {
+    let mut products: Vec<(&Node, &Constant)> = Vec::new();
     for node in &body.node {
         if node.op_type == "MatMul"
             && let Some(matrix) = node.input.get(1).and_then(|name| constants.get(name, 2))
@@ -192,7 +192,8 @@ fn in_loop(body: &Graph, constants: &Constants) -> Result<Read, String> {
         false => (first, second),
     };
     let (units, wide) = (inner.1.shape()[0], inner.1.shape()[1]);
-    let bias = |product: &Node| added(body, constants, product.first_output()).cloned();
+    let bias =
+        |product: &Node| added(body, constants, product.first_output()).map(|bias| bias.to_owned());
     let none = || ArrayD::zeros(vec![wide]);
     let outer_bias = bias(outer.0).unwrap_or_else(none);
     let inner_bias = bias(inner.0);
@@ -207,17 +208,18 @@ fn in_loop(body: &Graph, constants: &Constants) -> Result<Read, String> {
     Ok(Read {
         name,
         recurrent: Recurrent::new(units, false),
-        weights: vec![outer.1.clone(), inner.1.clone(), bias],
+        weights: vec![outer.1.to_owned(), inner.1.to_owned(), bias],
         make,
     })
 }
 
 /// Whether a product's input is what the step before handed on, behind nodes that scale or rename it.
-fn reads_state(body: &Graph, constants: &Constants, product: &Node) -> bool {
+fn reads_state(body: &Graph, constants: &Constants<'_>, product: &Node) -> bool {
     let Some(mut value) = product.input.first() else {
         return false;
     };
-    loop {
+    // Nodes that read each other in a circle lead nowhere.
+    for _ in 0..body.node.len() {
         if body.input.iter().any(|input| input.name == *value) && !constants.has(value) {
             return true;
         }
@@ -232,4 +234,5 @@ fn reads_state(body: &Graph, constants: &Constants, product: &Node) -> bool {
             _ => return false,
         }
     }
+    false
 }

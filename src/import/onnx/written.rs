@@ -3,14 +3,14 @@
 use ndarray::ArrayD;
 use prost::Message as _;
 
-use super::constants::Constants;
+use super::constants::{Constant, Constants};
 use super::recurrent;
 use crate::onnx::{Graph, Model};
 
 /// A graph of ours.
 pub(in crate::import) struct Written {
     graph: Graph,
-    constants: Constants,
+    constants: Constants<'static>,
 }
 
 impl Written {
@@ -32,14 +32,14 @@ impl Written {
     pub fn arrays(&self, layer: &str, names: &[&str]) -> Result<Vec<ArrayD<f32>>, String> {
         let paths = names.iter().map(|name| format!("{layer}/{name}"));
         let arrays = paths.map(|path| match self.constants.any(&path) {
-            Some(array) => Ok(array.clone()),
+            Some(array) => Ok(array.to_owned()),
             None => Err(format!("it has no {path}")),
         });
         arrays.collect()
     }
 
     /// The table that ids are looked up in.
-    pub fn embedding(&self) -> Option<&ArrayD<f32>> {
+    pub fn embedding(&self) -> Option<&Constant> {
         super::embedding(&self.graph, &self.constants)
     }
 
