@@ -2,7 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -10,6 +11,7 @@ use sentiment::bundle::{Bundle, Draft, Metrics, TrainingRecord, Trim, write};
 use sentiment::config::Device;
 use sentiment::engine::session::Runtime;
 use sentiment::engine::{Engine, EngineSettings};
+use sentiment::import::word_vectors;
 use sentiment::recipe::Recipe;
 use sentiment::sentiment::Calibration;
 use sentiment::text::Encoder;
@@ -83,6 +85,30 @@ fn scores(engine: &Engine, texts: &[&str]) -> Vec<f64> {
         .into_iter()
         .map(|answer| answer.unwrap().score.raw)
         .collect()
+}
+
+#[test]
+fn a_models_words_are_read_once_however_many_ask() {
+    let layers =
+        "[[layers]]\nkind = \"embedding\"\nunits = 8\n[[layers]]\nkind = \"lstm\"\nunits = 4\n";
+    let engine = engine(layers, "", Trim::Table, 1);
+    let reads = AtomicUsize::new(0);
+    let (ready, asked) = (Barrier::new(8), 3);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                ready.wait();
+                for _ in 0..asked {
+                    let words = engine.word_vectors(|bundle| {
+                        reads.fetch_add(1, Ordering::Relaxed);
+                        word_vectors(bundle)
+                    });
+                    assert_eq!(words.unwrap().len(), 15);
+                }
+            });
+        }
+    });
+    assert_eq!(reads.into_inner(), 1);
 }
 
 #[test]

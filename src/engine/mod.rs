@@ -19,8 +19,8 @@ pub mod session;
 
 use std::cell::RefCell;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,7 @@ use crate::metrics::{Metrics, ModelInfo};
 use crate::sentiment::Score;
 use crate::system;
 use crate::text::{Encoded, Moment};
+use crate::vectors::WordVectors;
 use batcher::{Batcher, Open, Seat};
 pub use closer::{Closer, Contribution, Look, MOST_PARTS, Seen, Sentence};
 pub use error::{EngineError, ItemError};
@@ -144,6 +145,7 @@ pub struct Engine {
     batcher: Arc<Batcher>,
     alive: Arc<AtomicUsize>,
     threads: Vec<JoinHandle<()>>,
+    words: OnceLock<Result<WordVectors, String>>,
 }
 
 impl Engine {
@@ -215,6 +217,7 @@ impl Engine {
             alive: Arc::new(AtomicUsize::new(0)),
             threads: Vec::with_capacity(threads),
             version,
+            words: OnceLock::new(),
             bundle,
         };
         for number in 0..threads {
@@ -239,6 +242,21 @@ impl Engine {
     /// What it has loaded.
     pub fn bundle(&self) -> &Bundle {
         &self.bundle
+    }
+
+    /// The model's words with their rows of its embedding. They are read out of the bundle by `read` when they are first asked
+    /// for, once however many ask, and go with the engine.
+    ///
+    /// # Errors
+    /// What `read` said the first time.
+    pub fn word_vectors<E: fmt::Display>(
+        &self,
+        read: impl FnOnce(&Bundle) -> Result<WordVectors, E>,
+    ) -> Result<&WordVectors, String> {
+        let words = self
+            .words
+            .get_or_init(|| read(&self.bundle).map_err(|error| error.to_string()));
+        words.as_ref().map_err(Clone::clone)
     }
 
     /// The provider that really computes: `cpu` or `cuda`.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
+use serde::de::IntoDeserializer as _;
+use serde::de::value::Error as ValueError;
 use serde::{Deserialize, Serialize};
 
 use super::Shared;
@@ -12,22 +14,49 @@ use super::error::{Code, Problem};
 use crate::bundle::Version;
 use crate::catalog::Slot;
 use crate::import::word_vectors;
-use crate::vectors::{Method, Question, Similar};
+use crate::vectors::{Method, Question, Similar, listed};
 
 /// Most answers to one question.
 const MOST: usize = 1000;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Asked {
-    #[serde(default)]
-    positive: String,
-    #[serde(default)]
-    negative: String,
-    #[serde(default)]
+/// The query; `positive` and `negative` may come more than once.
+#[derive(Debug)]
+struct Asked {
+    positive: Vec<String>,
+    negative: Vec<String>,
     method: MethodName,
-    #[serde(default = "ten")]
     top: usize,
+}
+
+impl Asked {
+    fn parse(pairs: Vec<(String, String)>) -> Result<Self, String> {
+        let mut asked = Self {
+            positive: Vec::new(),
+            negative: Vec::new(),
+            method: MethodName::default(),
+            top: 10,
+        };
+        for (name, value) in pairs {
+            match name.as_str() {
+                "positive" => asked.positive.extend(listed(&value)),
+                "negative" => asked.negative.extend(listed(&value)),
+                "method" => {
+                    let method = MethodName::deserialize(value.as_str().into_deserializer());
+                    asked.method =
+                        method.map_err(|error: ValueError| format!("method: {error}"))?;
+                }
+                "top" => {
+                    let top = value.parse().map_err(|error| format!("top: {error}"))?;
+                    if top > MOST {
+                        return Err(format!("top is over {MOST}"));
+                    }
+                    asked.top = top;
+                }
+                _ => return Err(format!("there is no parameter {name:?}")),
+            }
+        }
+        Ok(asked)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
@@ -36,10 +65,6 @@ enum MethodName {
     #[default]
     Cosine,
     CosMul,
-}
-
-fn ten() -> usize {
-    10
 }
 
 /// Words and how like they are.
@@ -54,15 +79,13 @@ pub(super) struct Answer {
 pub(super) async fn similar(
     State(shared): State<Arc<Shared>>,
     name: Result<Path<String>, PathRejection>,
-    asked: Result<Query<Asked>, QueryRejection>,
+    pairs: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Json<Answer>, Problem> {
     let invalid = |detail: String| Problem::new(Code::InvalidRequest, detail);
     let Path(name) =
         name.map_err(|_| Problem::new(Code::NotFound, "a part of the path is not UTF-8"))?;
-    let Query(asked) = asked.map_err(|error| invalid(error.body_text()))?;
-    if asked.top > MOST {
-        return Err(invalid(format!("top is over {MOST}")));
-    }
+    let Query(pairs) = pairs.map_err(|error| invalid(error.body_text()))?;
+    let asked = Asked::parse(pairs).map_err(invalid)?;
     let engine = match shared.catalog.slot(&name) {
         Some(Slot::Ready(engine)) => engine,
         Some(Slot::Failed(failure)) => {
@@ -78,16 +101,10 @@ pub(super) async fn similar(
     };
     let answer = move || {
         let bundle = engine.bundle();
-        let words = |list: &str| -> Vec<String> {
-            list.split(',')
-                .filter(|word| !word.is_empty())
-                .map(str::to_owned)
-                .collect()
-        };
-        let vectors = word_vectors(bundle).map_err(|error| invalid(error.to_string()))?;
+        let vectors = engine.word_vectors(word_vectors).map_err(invalid)?;
         let question = Question {
-            positive: &words(&asked.positive),
-            negative: &words(&asked.negative),
+            positive: &asked.positive,
+            negative: &asked.negative,
             method: match asked.method {
                 MethodName::Cosine => Method::Cosine,
                 MethodName::CosMul => Method::CosMul,

@@ -75,8 +75,19 @@ fn words_of_like_worth_are_similar() {
         .get("/v1/models/english/similar?positive=bad&negative=good&top=3&method=cosmul")
         .json();
     assert_eq!(opposite["similar"].as_array().unwrap().len(), 3);
+    let both = |query: &str| {
+        let path = format!("/v1/models/english/similar?{query}");
+        server.get(&path).json()["similar"].clone()
+    };
+    assert_eq!(
+        both("positive=good&positive=love&top=3"),
+        both("positive=good,love&top=3")
+    );
+    let comma = server.get("/v1/models/english/similar?positive=%2C").json();
+    assert_eq!(comma["detail"], "there is no vector for \",\"");
     for (query, code) in [
         ("positive=absent", "invalid_request"),
+        ("positive=good&top=many", "invalid_request"),
         ("", "invalid_request"),
         ("negative=good&method=cosmul", "invalid_request"),
         ("positive=good&method=guess", "invalid_request"),
