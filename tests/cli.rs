@@ -458,6 +458,7 @@ fn models_are_listed_shown_and_activated() {
         "(None, 8, 1)",
         "Total params: 13 (52.00 Byte)\n",
         "Non-trainable params: 0 (0.00 Byte)\n",
+        "trimmed      masked: embedding masked, ",
         "temperature  2.0000",
     ] {
         assert!(shown.contains(part), "{shown}");

@@ -11,13 +11,14 @@ use clap::Subcommand;
 use super::Usage;
 use super::registry::Registry;
 use super::summary::Summary;
-use super::vectors::{Asked, write_similar};
+use super::vectors::{Asked, Format, write_similar};
 use crate::bundle::clock::rfc3339;
 use crate::bundle::{Bundle, Manifest, SplitMetrics, Version, folder};
 use crate::config::{Database, ModelStore};
 use crate::import::word_vectors;
 use crate::recipe::valid_name;
 use crate::store::Registered;
+use crate::train::export::layer_trims;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -55,6 +56,9 @@ enum Action {
         words: Vec<String>,
         #[command(flatten)]
         asked: Asked,
+        /// How answers are printed.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
     },
     /// Make a version the one that serves.
     Activate {
@@ -86,10 +90,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
             model,
             words,
             asked,
+            format,
         } => {
             let bundle = Bundle::load(&folder::resolve(&args.models, &model)?)?;
             let answers = asked.ask(&word_vectors(&bundle)?, &words)?;
-            write_similar(&mut out, &answers, false)?;
+            write_similar(&mut out, &answers, format)?;
         }
         Action::Activate { model } => {
             activate(&args.models, &model, registry.as_ref(), &mut out)?;
@@ -205,6 +210,15 @@ fn show(manifest: &Manifest, out: &mut impl Write) -> anyhow::Result<()> {
         manifest.maxlen,
         grouped(manifest.rows as u64)
     )?;
+    let trims = layer_trims(&manifest.recipe.layers, manifest.recipe.padding.padding);
+    let each = manifest.layers.iter().zip(trims);
+    let each: Vec<String> = each
+        .map(|(layer, trim)| format!("{} {trim}", layer.name))
+        .collect();
+    match each.is_empty() {
+        true => writeln!(out, "trimmed      {}", manifest.trim)?,
+        false => writeln!(out, "trimmed      {}: {}", manifest.trim, each.join(", "))?,
+    }
     writeln!(out, "temperature  {:.4}", manifest.calibration.temperature)?;
     let training = &manifest.training;
     for source in &training.sources {

@@ -45,22 +45,36 @@ pub fn export(network: &Network<f32>, padding: Side) -> Result<Exported, ExportE
     })
 }
 
-/// How the rows of a network may be shortened, by what its layers read.
+/// How the rows of a network may be shortened: as far as each of its layers allows.
 pub fn trim(network: &Network<f32>, padding: Side) -> Trim {
-    let has = |wanted: fn(&LayerRecipe) -> bool| network.layers.iter().any(|l| wanted(&l.recipe));
-    if has(|layer| layer.embedding().is_some_and(|e| e.mask_zero)) {
-        Trim::Masked
-    } else if has(|layer| matches!(layer, LayerRecipe::Flatten {}))
-        || has(|layer| {
-            let recurrent = layer.recurrent();
-            recurrent.is_some_and(|r| r.bidirectional.is_some() || r.go_backwards)
-        })
-        || padding == Side::Post
-    {
-        Trim::None
-    } else {
-        Trim::Table
+    let trims = layer_trims(network.layers.iter().map(|layer| &layer.recipe), padding);
+    match trims.contains(&Trim::None) {
+        true => Trim::None,
+        false => trims.first().copied().unwrap_or(Trim::None),
     }
+}
+
+/// How far each layer by itself allows rows to be shortened: `masked` all of them behind an embedding that masks pads, `none` where
+/// a layer reads pads that no table of states stands for, else `table`.
+pub fn layer_trims<'a>(
+    layers: impl IntoIterator<Item = &'a LayerRecipe, IntoIter: Clone>,
+    padding: Side,
+) -> Vec<Trim> {
+    let layers = layers.into_iter();
+    let masks = |layer: &LayerRecipe| layer.embedding().is_some_and(|e| e.mask_zero);
+    let masked = layers.clone().any(masks);
+    let backwards = |layer: &LayerRecipe| {
+        let recurrent = layer.recurrent();
+        recurrent.is_some_and(|r| r.bidirectional.is_some() || r.go_backwards)
+    };
+    layers
+        .map(|layer| match layer {
+            _ if masked => Trim::Masked,
+            LayerRecipe::Flatten {} => Trim::None,
+            layer if backwards(layer) || padding == Side::Post => Trim::None,
+            _ => Trim::Table,
+        })
+        .collect()
 }
 
 /// Every weight has the shape that the layer below and the recipe ask for.
