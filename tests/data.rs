@@ -158,6 +158,41 @@ fn texts_are_encoded_as_the_model_reads_them() {
 }
 
 #[test]
+fn matrices_have_their_columns_by_the_ids_of_the_model() {
+    let room = Room::new();
+    room.write("ranks.json", r#"{"good": 1, "film": 2, "the": 40}"#);
+    let model = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/keras_small/flatten_keras2/model.h5")
+        .display()
+        .to_string();
+    let args = [
+        "import",
+        "--name",
+        "ranks",
+        "--model",
+        &model,
+        "--tokenizer",
+        "ranks.json",
+        "--index-from",
+        "3",
+    ];
+    said(&room, &args, "");
+    // More tokens than a row has, one that is cut and one that is unknown.
+    let text = "good film good good good good good good good the new\n";
+    let encoded = room.answers(&["data", "encode", "--model", "ranks"], text);
+    let ids: Vec<_> = encoded[0]["tokens"].as_array().unwrap().iter().collect();
+    assert_eq!((&ids[0]["id"], &ids[9]["id"]), (&json!(4), &json!(2)));
+    let args = ["data", "encode", "--model", "ranks", "--matrix", "count"];
+    let rows = room.answers(&args, text);
+    let mut expected = vec![json!(0.0); 30];
+    // The start, two tokens that are cut or unknown, eight times good, once film.
+    for (id, count) in [(1, 1.0), (2, 2.0), (4, 8.0), (5, 1.0)] {
+        expected[id] = json!(count);
+    }
+    assert_eq!(rows[0], json!(expected));
+}
+
+#[test]
 fn vectors_answer_at_a_prompt_and_so_does_a_model() {
     let room = Room::new();
     let set = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/vectors/set.txt");
@@ -190,18 +225,19 @@ fn vectors_answer_at_a_prompt_and_so_does_a_model() {
         described.starts_with("80 words, 7 dimensions"),
         "{described}"
     );
-    assert_eq!(
-        said(
-            &room,
-            &["vectors", "similarity", &set, "twin-a", "twin-b"],
-            ""
-        )
-        .trim()
-        .parse::<f32>()
-        .unwrap()
-        .round(),
-        1.0
-    );
+    for format in ["text", "json"] {
+        let twins = [
+            "vectors",
+            "similarity",
+            &set,
+            "twin-a",
+            "twin-b",
+            "--format",
+            format,
+        ];
+        let likeness: f64 = serde_json::from_str(&said(&room, &twins, "")).unwrap();
+        assert!((likeness - 1.0).abs() < 1e-6, "{likeness}");
+    }
     ENGLISH.publish(&room.path("models"));
     let alike = said(
         &room,
@@ -213,6 +249,27 @@ fn vectors_answer_at_a_prompt_and_so_does_a_model() {
         .map(|line| line.split('\t').next().unwrap())
         .collect();
     assert_eq!(words, ["great", "love"]);
+    let args = [
+        "models", "similar", "english", "good", "--top", "2", "--format", "json",
+    ];
+    let alike: serde_json::Value = serde_json::from_str(&said(&room, &args, "")).unwrap();
+    assert_eq!(alike[0]["word"], "great");
+    for (negative, word) in [
+        (",", ","),
+        ("bad,absent", "absent"),
+        (",bad,,absent,", "absent"),
+    ] {
+        let args = [
+            "models",
+            "similar",
+            "english",
+            "good",
+            "--negative",
+            negative,
+        ];
+        let said = stderr(&room.run(&args, b""));
+        assert_eq!(said, format!("error: there is no vector for {word:?}\n"));
+    }
     let output = room.run(&["vectors", "similar", &set, "absent"], b"");
     assert_eq!(
         stderr(&output),

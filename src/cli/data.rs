@@ -11,7 +11,6 @@ use clap::{Subcommand, ValueEnum};
 use super::{Output, Usage};
 use crate::bundle::{Bundle, folder};
 use crate::recipe::Recipe;
-use crate::text::tokenizer::Document;
 use crate::text::{Moment, TokenizerConfig};
 use crate::train::dataset::{Columns, Format, Reading, Row, Rows, Survey};
 use crate::train::histogram::histogram_svg;
@@ -192,22 +191,25 @@ fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
         Box::new(Rows::open(&args.input, reading)?)
     };
     let mut output = Output::open(&args.output)?;
+    // A column for each id that the model reads, whichever way its ids are made.
+    let mut columns = encoder.tokenizer().clone();
+    columns.config.num_words = i64::try_from(encoder.rows()).ok();
+    if args.matrix == Some(Matrix::Tfidf) && columns.document_count == 0 {
+        return Err(Usage(format!(
+            "{} has no document counts, which tfidf needs",
+            args.model
+        ))
+        .into());
+    }
+    let mut ids = Vec::new();
     for row in rows {
         let row = row?;
         match args.matrix {
             None => serde_json::to_writer(&mut output, &encoder.tokenize(&row.text))?,
             Some(matrix) => {
-                let tokenizer = encoder.tokenizer();
-                if matrix == Matrix::Tfidf && tokenizer.document_count == 0 {
-                    return Err(Usage(format!(
-                        "{} has no document counts, which tfidf needs",
-                        args.model
-                    ))
-                    .into());
-                }
-                let cleaned = encoder.tokenize(&row.text).cleaned;
-                let sequence = tokenizer.text_to_sequence(Document::Text(&cleaned))?;
-                let row = tokenizer.sequences_to_matrix(&[sequence], matrix.name())?;
+                encoder.encode_whole(&row.text, Moment::Serve, &mut ids);
+                let sequence = ids.iter().copied().map(Some).collect();
+                let row = columns.sequences_to_matrix(&[sequence], matrix.name())?;
                 serde_json::to_writer(&mut output, &row.iter().collect::<Vec<_>>())?;
             }
         }

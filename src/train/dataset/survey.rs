@@ -73,8 +73,9 @@ impl Survey {
                     .or_insert((rating, 0))
                     .1 += 1;
             }
-            self.characters.extend(row.text.chars());
-            cleaned.push(clean(&self.rules, &row.text));
+            let text = clean(&self.rules, &row.text);
+            self.characters.extend(text.chars());
+            cleaned.push(text);
         }
         for text in &cleaned {
             self.lengths
@@ -184,7 +185,15 @@ impl fmt::Display for Described {
                 number.pop();
             }
         }
-        let width = shown.iter().map(String::len).max().unwrap_or(0);
+        // Where a number is over a million and the digits are many, pandas writes all of them with exponents.
+        let longest = |shown: &[String; 8]| shown.iter().map(String::len).max().unwrap_or(0);
+        if values.iter().any(|value| *value > 1e6) && longest(&shown) > 11 {
+            shown = values.map(|value| match value.is_nan() {
+                true => "NaN".to_owned(),
+                false => scientific(value),
+            });
+        }
+        let width = longest(&shown);
         let names = ["count", "mean", "std", "min", "25%", "50%", "75%", "max"];
         for (name, value) in names.iter().zip(shown) {
             writeln!(f, "{name:<5}    {value:>width$}")?;
@@ -193,9 +202,50 @@ impl fmt::Display for Described {
     }
 }
 
+/// As C and Python write it: the exponent has a sign and two digits.
+fn scientific(value: f64) -> String {
+    let shown = format!("{value:.6e}");
+    let (digits, exponent) = shown.split_once('e').unwrap_or((&shown, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{digits}e{sign}{:02}", exponent.abs())
+}
+
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn characters_are_those_that_cleaning_leaves() {
+        let mut survey = Survey::new(vec![CleanRule::Korean], TokenizerConfig::default());
+        let row = Row {
+            number: 1,
+            text: "좋아요 good!".to_owned(),
+            label: None,
+            rating: None,
+            id: None,
+            language: None,
+        };
+        survey.add(&[row]).unwrap();
+        let expected: BTreeSet<char> = "좋아요 ".chars().collect();
+        assert_eq!(survey.characters, expected);
+    }
+
+    #[test]
+    fn lengths_over_a_million_are_described_as_pandas_does() {
+        // pandas 3.1.1: pd.Series(lengths).describe().to_string()
+        let expected = "count    3.000000e+00\nmean     6.666680e+05\nstd      1.154700e+06\nmin      1.000000e+00\n\
+                        25%      1.500000e+00\n50%      2.000000e+00\n75%      1.000002e+06\nmax      2.000001e+06\n";
+        assert_eq!(Described::of(&[1, 2, 2_000_001]).to_string(), expected);
+        let expected = "count          4.00\nmean      500001.50\nstd       999999.00\nmin            1.00\n\
+                        25%            1.75\n50%            2.50\n75%       500002.25\nmax      2000000.00\n";
+        assert_eq!(Described::of(&[1, 2, 2_000_000, 3]).to_string(), expected);
+        let many = [vec![3; 1_000_001], vec![5; 1_000_000]].concat();
+        let expected = "count    2000001.0\nmean           4.0\nstd            1.0\nmin            3.0\n\
+                        25%            3.0\n50%            3.0\n75%            5.0\nmax            5.0\n";
+        assert_eq!(Described::of(&many).to_string(), expected);
+    }
 
     #[test]
     fn lengths_are_described_as_pandas_does() {
