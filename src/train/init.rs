@@ -147,6 +147,133 @@ mod tests {
         }
     }
 
+    /// The largest size of a value, and their standard deviation.
+    fn spread(weights: &ArrayD<f64>) -> (f64, f64) {
+        let count = weights.len() as f64;
+        let mean = weights.sum() / count;
+        let squares: f64 = weights.iter().map(|value| (value - mean).powi(2)).sum();
+        let most = weights
+            .iter()
+            .fold(0.0, |most: f64, value| most.max(value.abs()));
+        (most, (squares / count).sqrt())
+    }
+
+    #[test]
+    fn weights_start_as_wide_as_keras_draws_them() {
+        let recurrent = || Recurrent::new(60, false);
+        let both = || Recurrent {
+            bidirectional: Some(crate::recipe::Merge::Sum),
+            ..recurrent()
+        };
+        let before = Recurrent {
+            reset_after: Some(false),
+            ..recurrent()
+        };
+        let dense = LayerRecipe::Dense {
+            units: 100,
+            activation: crate::recipe::Activation::Relu,
+        };
+        let embedding = crate::recipe::Embedding::new(50, false);
+        // The limit is Keras's formula; the second number is the deviation of the layer's kernels as Keras 2.15 drew them:
+        // keras.layers.LSTM(60).build((None, 9, 50)) and so on.
+        for (recipe, features, kernel, limit, deviation, bias) in [
+            (
+                LayerRecipe::Embedding(embedding),
+                2000,
+                vec![2000, 50],
+                0.05,
+                0.02884,
+                vec![],
+            ),
+            (
+                dense,
+                200,
+                vec![200, 100],
+                (6.0_f64 / 300.0).sqrt(),
+                0.08181,
+                vec![100],
+            ),
+            (
+                LayerRecipe::Lstm(recurrent()),
+                50,
+                vec![50, 240],
+                (6.0_f64 / 290.0).sqrt(),
+                0.08288,
+                vec![240],
+            ),
+            (
+                LayerRecipe::Gru(recurrent()),
+                50,
+                vec![50, 180],
+                (6.0_f64 / 230.0).sqrt(),
+                0.09294,
+                vec![2, 180],
+            ),
+            (
+                LayerRecipe::Gru(before),
+                50,
+                vec![50, 180],
+                (6.0_f64 / 230.0).sqrt(),
+                0.09294,
+                vec![180],
+            ),
+            (
+                LayerRecipe::SimpleRnn(recurrent()),
+                50,
+                vec![50, 60],
+                (6.0_f64 / 110.0).sqrt(),
+                0.13515,
+                vec![60],
+            ),
+            (
+                LayerRecipe::SimpleRnn(both()),
+                50,
+                vec![50, 60],
+                (6.0_f64 / 110.0).sqrt(),
+                0.13515,
+                vec![60],
+            ),
+        ] {
+            let weights = weights::<f64>(&recipe, features, &mut generator(5));
+            let directions = 1 + usize::from(weights.len() == 6);
+            for weights in weights.chunks_exact(weights.len() / directions) {
+                let first = &weights[0];
+                assert_eq!(first.shape(), kernel, "{recipe:?}");
+                let (most, spread) = spread(first);
+                assert!(
+                    most <= limit && most > 0.98 * limit,
+                    "{recipe:?}: {most} of {limit}"
+                );
+                assert!(
+                    (spread / deviation - 1.0).abs() < 0.03,
+                    "{recipe:?}: {spread}"
+                );
+                if let Some(last) = weights.get(1..).and_then(<[_]>::last) {
+                    assert_eq!(last.shape(), bias, "{recipe:?}");
+                    // An LSTM's forget gates start open.
+                    let ones = if matches!(recipe, LayerRecipe::Lstm(_)) {
+                        60.0
+                    } else {
+                        0.0
+                    };
+                    assert_eq!(last.sum(), ones, "{recipe:?}");
+                    assert!(last.iter().all(|value| *value == 0.0 || *value == 1.0));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_two_directions_of_a_layer_start_apart() {
+        let both = Recurrent {
+            bidirectional: Some(crate::recipe::Merge::Concat),
+            ..Recurrent::new(3, false)
+        };
+        let weights = weights::<f64>(&LayerRecipe::Gru(both), 2, &mut generator(1));
+        assert_ne!(weights[0], weights[3]);
+        assert_ne!(weights[1], weights[4]);
+    }
+
     #[test]
     fn forget_biases_start_at_one() {
         let weights = weights::<f32>(

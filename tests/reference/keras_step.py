@@ -29,12 +29,18 @@ keras.backend.set_floatx("float64")
 ROWS, UNITS, TIME, BATCH = 20, 4, 7, 6
 
 
-def embedding(mask_zero=False):
-    return {"kind": "embedding", "units": UNITS, "mask_zero": mask_zero}
+def embedding(mask_zero=False, **more):
+    return {"kind": "embedding", "units": UNITS, "mask_zero": mask_zero, **more}
 
 
 def lstm(units, return_sequences=False):
     return {"kind": "lstm", "units": units, "return_sequences": return_sequences}
+
+
+def recurrent(kind, units, return_sequences=False, bidirectional=None, reset_after=None):
+    named = {"bidirectional": bidirectional, "reset_after": reset_after}
+    named = {name: value for name, value in named.items() if value is not None}
+    return {"kind": kind, "units": units, "return_sequences": return_sequences, **named}
 
 
 def dense(units, activation):
@@ -60,6 +66,17 @@ CASES = [
     ("average-pooling", [embedding(), lstm(5, True), {"kind": "global_average_pooling"}, LAST], {}, False),
     ("masked-average-pooling", [embedding(True), lstm(5, True), {"kind": "global_average_pooling"}, LAST], {}, True),
     ("flatten", [embedding(), {"kind": "flatten"}, dense(4, "tanh"), dense(3, "relu"), LAST], {}, True),
+    ("gru", [embedding(), recurrent("gru", 4, True), recurrent("gru", 3), LAST], {}, False),
+    ("masked-gru", [embedding(True), recurrent("gru", 4), LAST], {}, False),
+    ("gru-reset-before", [embedding(), recurrent("gru", 4, True, reset_after=False), recurrent("gru", 3, reset_after=False), LAST], {}, False),
+    ("simple-rnn", [embedding(), recurrent("simple_rnn", 4, True), recurrent("simple_rnn", 3), LAST], {}, False),
+    ("masked-simple-rnn", [embedding(True), recurrent("simple_rnn", 4), LAST], {}, True),
+    ("both-ways-concat", [embedding(), recurrent("lstm", 3, True, "concat"), recurrent("lstm", 3, bidirectional="concat"), LAST], {}, False),
+    ("both-ways-sum", [embedding(), recurrent("gru", 3, bidirectional="sum"), LAST], {}, False),
+    ("both-ways-mul", [embedding(), recurrent("lstm", 3, bidirectional="mul"), LAST], {}, False),
+    ("both-ways-ave", [embedding(), recurrent("simple_rnn", 3, True, "ave"), lstm(3), LAST], {}, False),
+    ("masked-both-ways", [embedding(True), recurrent("lstm", 3, True, "concat"), recurrent("gru", 3, bidirectional="sum"), LAST], {}, False),
+    ("frozen-embedding", [embedding(trainable=False), lstm(4), LAST], {}, False),
 ]
 
 
@@ -68,14 +85,18 @@ def build(recipe):
     for layer in recipe:
         kind, args = layer["kind"], {k: v for k, v in layer.items() if k != "kind"}
         units = args.pop("units", None)
-        model.add({
+        merge = args.pop("bidirectional", None)
+        made = {
             "embedding": lambda: layers.Embedding(ROWS, units, **args),
             "lstm": lambda: layers.LSTM(units, **args),
+            "gru": lambda: layers.GRU(units, **args),
+            "simple_rnn": lambda: layers.SimpleRNN(units, **args),
             "dense": lambda: layers.Dense(units, **args),
             "flatten": layers.Flatten,
             "global_max_pooling": layers.GlobalMaxPooling1D,
             "global_average_pooling": layers.GlobalAveragePooling1D,
-        }[kind]())
+        }[kind]()
+        model.add(layers.Bidirectional(made, merge_mode=merge) if merge else made)
     return model
 
 

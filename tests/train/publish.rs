@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 
 use crate::follow::signalled;
 use crate::program::{Room, stderr};
-use crate::shop::{published, room_with_reviews, write_recipe};
+use crate::shop::{published, room_with_reviews, write_recipe, write_recipe_of};
 use sentiment::bundle::Bundle;
 use sentiment::sentiment::sigmoid;
 
@@ -23,6 +23,43 @@ const BUNDLE: [&str; 7] = [
     "shop/1/tokenizer.json",
     "shop/ACTIVE",
 ];
+
+#[test]
+fn every_kind_of_layer_learns_and_becomes_a_bundle() {
+    let room = room_with_reviews();
+    let last = |kind: &str, more: &str| {
+        format!(
+            "[[layers]]\nkind = \"embedding\"\nunits = 8\n[[layers]]\nkind = \"{kind}\"\nunits = 8\n{more}\n"
+        )
+    };
+    let all = "return_sequences = true\n[[layers]]\nkind = ";
+    for (at, layers) in [
+        last("simple_rnn", "dropout = 0.1\nrecurrent_dropout = 0.1"),
+        last("gru", ""),
+        last("gru", "reset_after = false"),
+        last("gru", "bidirectional = \"concat\""),
+        last("lstm", "bidirectional = \"sum\""),
+        last("lstm", "bidirectional = \"mul\""),
+        last("simple_rnn", "bidirectional = \"ave\""),
+        last("gru", &format!("{all}\"attention_pooling\"\nunits = 4")),
+        last("lstm", &format!("{all}\"global_max_average_pooling\"")),
+        last(
+            "dense",
+            "activation = \"relu\"\n[[layers]]\nkind = \"flatten\"",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        write_recipe_of(&room, &layers, "epochs = 12");
+        let output = train(&room, &[]);
+        assert!(output.status.success(), "{layers}: {}", stderr(&output));
+        let version = room.path(&format!("models/shop/{}", at + 1));
+        let bundle = Bundle::load(&version).unwrap();
+        let test = bundle.manifest.metrics.test.unwrap();
+        assert!(test.all.accuracy > 0.95, "{layers}: {}", test.all.accuracy);
+    }
+}
 
 #[test]
 fn reviews_become_a_model_that_answers_as_it_was_trained() {

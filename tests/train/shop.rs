@@ -11,6 +11,26 @@ pub fn room_with_reviews() -> Room {
 }
 
 pub fn write_recipe(room: &Room, fit: &str) {
+    let layers = r#"
+[[layers]]
+kind = "embedding"
+units = 8
+mask_zero = true
+[[layers]]
+kind = "spatial_dropout"
+rate = 0.1
+[[layers]]
+kind = "lstm"
+units = 8
+[[layers]]
+kind = "dropout"
+rate = 0.2
+"#;
+    write_recipe_of(room, layers, fit);
+}
+
+/// A recipe of these layers and one dense unit behind them.
+pub fn write_recipe_of(room: &Room, layers: &str, fit: &str) {
     room.write(
         "shop.toml",
         format!(
@@ -30,19 +50,7 @@ num_words = 40
 oov = "<OOV>"
 [padding]
 maxlen = 12
-[[layers]]
-kind = "embedding"
-units = 8
-mask_zero = true
-[[layers]]
-kind = "spatial_dropout"
-rate = 0.1
-[[layers]]
-kind = "lstm"
-units = 8
-[[layers]]
-kind = "dropout"
-rate = 0.2
+{layers}
 [[layers]]
 kind = "dense"
 units = 1
