@@ -125,7 +125,72 @@ fn one_line(error: &anyhow::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::error::ErrorKind;
+
     use super::*;
+
+    /// A line's words as a shell sees them, as far as documents go: quotes, and of a pipe what is behind it.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+        for letter in line.chars() {
+            match (letter, quote) {
+                (letter, Some(open)) if letter == open => quote = None,
+                ('"' | '\'', None) => quote = Some(letter),
+                ('|', None) => (words, word) = (Vec::new(), String::new()),
+                (' ', None) => words.push(std::mem::take(&mut word)),
+                (letter, _) => word.push(letter),
+            }
+        }
+        words.push(word);
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
+    fn refused(command: &[String]) -> Option<clap::Error> {
+        Cli::command().try_get_matches_from(command).err()
+    }
+
+    #[test]
+    fn every_command_of_the_course_is_one_and_every_picture_is_there() {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+        let read = |path: &str| {
+            let text = std::fs::read_to_string(docs.join(path));
+            text.unwrap_or_else(|error| panic!("docs/{path}: {error}"))
+        };
+        let is_ours = |words: &[String]| words.first().is_some_and(|word| word == "sentiment");
+        let (mut commands, mut pictures) = (0, 0);
+        for line in read("course.md").lines() {
+            if line.starts_with("    ") && is_ours(&words(line)) {
+                if let Some(error) = refused(&words(line)) {
+                    panic!("{line}: {error}");
+                }
+                commands += 1;
+            }
+            // Of commands within the text some are only named.
+            for command in line.split('`').skip(1).step_by(2).map(words) {
+                if is_ours(&command) {
+                    let named = [
+                        ErrorKind::MissingRequiredArgument,
+                        ErrorKind::MissingSubcommand,
+                        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+                    ];
+                    let known = refused(&command).is_none_or(|error| named.contains(&error.kind()));
+                    assert!(known, "{line}: {command:?}");
+                    commands += 1;
+                }
+            }
+            let links = line.split("](").skip(1);
+            for picture in links.filter_map(|link| link.split(')').next()) {
+                if picture.ends_with(".svg") {
+                    assert!(read(picture).starts_with("<svg"), "{picture}");
+                    pictures += 1;
+                }
+            }
+        }
+        assert!(commands > 25, "{commands} commands");
+        assert!(pictures > 3, "{pictures} pictures");
+        assert!(refused(&words("sentiment data decsribe a.tsv")).is_some());
+    }
 
     #[test]
     fn flags_and_subcommands_do_not_contradict_each_other() {
