@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
 # Makes .keras/ beside Cargo.toml, a Python environment with the Keras that benches and reference tests compare with, and
-# prints its interpreter. Does nothing else when it is there; says in one line why there is none.
+# prints its interpreter; `keras-env.sh 3` makes .keras3/ with Keras 3. Does nothing else when it is there; says in one line why
+# there is none.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-wanted=$root/tests/reference/requirements.txt
-target=$root/.keras
+case ${1:-2} in
+    2) wanted=$root/tests/reference/requirements.txt target=$root/.keras version=2.15 ;;
+    3) wanted=$root/tests/reference/requirements3.txt target=$root/.keras3 version=3 ;;
+    *) echo "usage: keras-env.sh [2|3]" >&2 && exit 2 ;;
+esac
 
 fail() {
     echo "$1" >&2
@@ -17,7 +21,7 @@ if [[ -f $target/requirements.txt ]] && cmp -s "$wanted" "$target/requirements.t
     exit 0
 fi
 
-# str.lower must be that of Python 3.11, and TensorFlow 2.15 has no wheels for later ones.
+# str.lower must be that of Python 3.11, TensorFlow 2.15 has no wheels for later ones, and what is listed is listed for it.
 python=
 for candidate in python3.11 python3; do
     if [[ $("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) == 3.11 ]]; then
@@ -25,9 +29,9 @@ for candidate in python3.11 python3; do
         break
     fi
 done
-[[ -n $python ]] || fail "Keras 2.15 needs Python 3.11, which is not installed"
+[[ -n $python ]] || fail "Keras $version needs Python 3.11, which is not installed"
 
-echo "installing Keras into .keras/" >&2
+echo "installing Keras $version into ${target##*/}/" >&2
 rm -rf "$target"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -1,6 +1,6 @@
 """Loads models that `sentiment export` wrote and compares what they answer with the golden rows of their bundles.
 
-    python keras_loads.py BUNDLE FILE...
+    python keras_loads.py BUNDLE FILE.keras FILE.h5 [BUNDLE FILE.keras FILE.h5 ...]
 
 `golden.jsonl` has ids, cut and not padded, and the logits of the trainer's forward in double precision.
 """
@@ -30,11 +30,14 @@ def main(bundle, files):
         model = keras.models.load_model(file, compile=False)
         answers = model.predict(rows, verbose=0)[:, 0]
         worst = float(np.abs(answers - expected).max())
-        print(f"Keras {keras.__version__}: {file}: {len(rows)} rows, largest difference {worst:.1e}")
+        print(f"Keras {keras.__version__}: {Path(file).name}: {len(rows)} rows, largest difference {worst:.1e}")
         if not worst < TOLERANCE:
             sys.exit(f"{file}: more than {TOLERANCE}")
         model.get_config()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    asked = sys.argv[1:]
+    assert asked and len(asked) % 3 == 0, __doc__
+    for at in range(0, len(asked), 3):
+        main(asked[at], asked[at + 1 : at + 3])
