@@ -245,3 +245,26 @@ fn keras_exports_of_any_folder_get_a_line_each_and_one_that_fails_hides_no_other
     );
     assert!(std::panic::catch_unwind(|| none.assert_whole()).is_err());
 }
+
+#[test]
+fn keras_exports_with_frozen_layers_count_them_as_keras_does() {
+    for folder in ["frozen_keras2", "frozen_keras3"] {
+        for file in ["model.h5", "model.keras"] {
+            let file = fixtures("keras_small").join(folder).join(file);
+            let room = tempfile::tempdir().unwrap();
+            let draft = imported(&file, room.path(), &mut request(9)).draft;
+            let trains: Vec<(&str, bool)> = draft
+                .layers
+                .iter()
+                .map(|layer| (layer.kind.as_str(), layer.trainable))
+                .collect();
+            let expected = [
+                ("Embedding", false),
+                ("LSTM", false),
+                ("Dense", true),
+                ("Dense", true),
+            ];
+            assert_eq!(trains, expected, "{}", file.display());
+        }
+    }
+}
