@@ -309,3 +309,63 @@ fn a_model_goes_out_as_keras_and_comes_back() {
     let output = room.run(&["export", "--format", "keras", "english", "out.onnx"], b"");
     assert_eq!(output.status.code(), Some(2));
 }
+
+#[test]
+fn vectors_are_trained_on_texts_without_labels_and_known_again() {
+    let room = Room::new();
+    let recipe = concat!(env!("CARGO_MANIFEST_DIR"), "/models/recipes/imdb.toml");
+    // A tune is heard and a picture seen, with breaks that the recipe takes out.
+    let texts = [
+        "a tune heard<br />loud",
+        "A song, heard loud",
+        "a picture seen far",
+        "a view seen far",
+    ];
+    for (number, text) in texts.iter().cycle().take(80).enumerate() {
+        room.write(&format!("texts/{number:02}.txt"), text);
+    }
+    room.write("lines.txt", "a tune heard loud\na view seen far\n");
+    let train = |out: &str, data: &[&str]| {
+        let args = [
+            "vectors",
+            "train",
+            recipe,
+            "--out",
+            out,
+            "--dimensions",
+            "8",
+        ];
+        let more = ["--epochs", "40", "--sample", "0", "--lr", "0.1", "--data"];
+        room.run(&[&args[..], &more, data].concat(), b"")
+    };
+    let output = train("words.txt", &["texts", "lines.txt"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let about = stderr(&output);
+    assert!(about.contains("9 words of 328 in 82 texts"), "{about}");
+    let similarity = |one, other| -> f32 {
+        let args = ["vectors", "similarity", "words.txt", one, other];
+        said(&room, &args, "").trim().parse().unwrap()
+    };
+    assert!(similarity("tune", "song") > similarity("tune", "view") + 0.2);
+    assert!(
+        !room
+            .run(&["vectors", "similarity", "words.txt", "br", "tune"], b"")
+            .status
+            .success()
+    );
+
+    let output = train("none.txt", &["lines.txt"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("have 0 words that come 5 times"),
+        "{}",
+        stderr(&output)
+    );
+    let output = train("none.txt", &["nowhere.txt"]);
+    assert!(
+        stderr(&output).contains("nowhere.txt"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(!room.path("none.txt").exists());
+}

@@ -1,4 +1,6 @@
-//! `sentiment vectors`: questions to sets of word vectors.
+//! `sentiment vectors`: questions to sets of word vectors, and sets of one's own.
+
+mod train;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -8,7 +10,7 @@ use clap::{Subcommand, ValueEnum};
 
 use crate::vectors::{Method, Question, Similar, WordVectors, listed};
 
-/// Ask sets of word vectors: word2vec (text and binary), GloVe, fastText .vec, plain or as .gz, .xz or .zip.
+/// Ask and train sets of word vectors: word2vec (text and binary), GloVe, fastText .vec, plain or as .gz, .xz or .zip.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -32,6 +34,7 @@ pub(super) enum Format {
 
 #[derive(Debug, Subcommand)]
 enum Action {
+    Train(train::TrainArgs),
     /// The words most like some words and unlike others.
     Similar {
         /// The set.
@@ -137,6 +140,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
     let load = |file: &PathBuf| WordVectors::load(file, args.limit);
     let mut out = io::stdout().lock();
     match args.action {
+        Action::Train(arguments) => {
+            drop(out);
+            return train::run(&arguments);
+        }
         Action::Similar { file, words, asked } => {
             let answers = asked.ask(&load(&file)?, &words)?;
             write_similar(&mut out, &answers, args.format)?;

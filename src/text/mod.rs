@@ -18,6 +18,7 @@ pub mod spec;
 pub mod split;
 mod tokenized;
 pub mod tokenizer;
+mod unfitted;
 mod vocabulary;
 mod words;
 
@@ -29,3 +30,4 @@ pub use spec::{
 };
 pub use tokenized::{TokenId, Tokenized};
 pub use tokenizer::{Tokenizer, TokenizerConfig};
+pub use unfitted::Unfitted;

@@ -1,10 +1,11 @@
-//! Word vectors: sets that word2vec, GloVe and fastText wrote, and what can be asked of them.
+//! Word vectors: sets that word2vec, GloVe and fastText wrote, or that are trained here, and what can be asked of them.
 //!
 //! Answers are gensim's: cosines over vectors as they were read, means of unit vectors, words of the question left out. Of
 //! equal scores the word that stands first in the set comes first.
 
 mod query;
 mod read;
+mod skip_gram;
 mod text;
 mod unzip;
 
@@ -15,6 +16,7 @@ use rayon::prelude::*;
 
 pub use query::{Method, Question, Similar, listed};
 pub use read::Wanted;
+pub use skip_gram::{Corpus, Pass, SkipGram, SkipGramError};
 
 /// Why there are no vectors or no answer.
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,5 @@
-//! A folder with `pos/` and `neg/`, a text a file: all of `pos`, then all of `neg`, each by file name.
+//! A folder with a text a file: `pos/` and `neg/`, all of `pos`, then all of `neg`, each by file name; or, where no labels are
+//! wanted, the texts that lie in the folder itself.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use crate::sentiment::Label;
 /// The files of such a folder, in order.
 #[derive(Debug)]
 pub struct Files {
-    files: std::vec::IntoIter<(PathBuf, Label)>,
+    files: std::vec::IntoIter<(PathBuf, Option<Label>)>,
 }
 
 impl Files {
@@ -17,15 +18,28 @@ impl Files {
     ///
     /// # Errors
     /// It holds neither, or both, or no `.txt` files.
-    pub fn list(folder: &Path) -> Result<Self, DataError> {
+    pub fn list(folder: &Path, labels: bool) -> Result<Self, DataError> {
+        let read = |folder: &Path| {
+            texts(folder).map_err(|source| DataError::Read {
+                path: folder.to_owned(),
+                source,
+            })
+        };
+        if !labels && !holds(folder) {
+            let mut paths = read(folder)?;
+            paths.sort_unstable();
+            if !paths.is_empty() {
+                let unlabelled: Vec<_> = paths.into_iter().map(|path| (path, None)).collect();
+                return Ok(Self {
+                    files: unlabelled.into_iter(),
+                });
+            }
+        }
         let folder = choose(folder)?;
         let mut files = Vec::new();
         for (name, label) in [("pos", Label::Positive), ("neg", Label::Negative)] {
             let folder = folder.join(name);
-            let mut paths = texts(&folder).map_err(|source| DataError::Read {
-                path: folder.clone(),
-                source,
-            })?;
+            let mut paths = read(&folder)?;
             if paths.is_empty() {
                 return Err(DataError::File {
                     path: folder,
@@ -33,7 +47,7 @@ impl Files {
                 });
             }
             paths.sort_unstable();
-            files.extend(paths.into_iter().map(|path| (path, label)));
+            files.extend(paths.into_iter().map(|path| (path, Some(label))));
         }
         Ok(Self {
             files: files.into_iter(),
@@ -42,7 +56,7 @@ impl Files {
 }
 
 impl Iterator for Files {
-    type Item = (PathBuf, Label);
+    type Item = (PathBuf, Option<Label>);
 
     fn next(&mut self) -> Option<Self::Item> {
         self.files.next()
@@ -55,8 +69,11 @@ impl Iterator for Files {
 
 impl ExactSizeIterator for Files {}
 
+fn holds(folder: &Path) -> bool {
+    folder.join("pos").is_dir() && folder.join("neg").is_dir()
+}
+
 fn choose(folder: &Path) -> Result<PathBuf, DataError> {
-    let holds = |folder: &Path| folder.join("pos").is_dir() && folder.join("neg").is_dir();
     if holds(folder) {
         return Ok(folder.to_owned());
     }

@@ -72,7 +72,7 @@ impl Rows {
     /// It cannot be opened.
     pub fn open_as(path: &Path, format: Format, reading: Reading) -> Result<Self, DataError> {
         if format == Format::Folder {
-            let source = Source::Folder(Files::list(path)?, 0);
+            let source = Source::Folder(Files::list(path, reading.labels)?, 0);
             return Ok(Self::new(path, source, reading));
         }
         let (bytes, meter) = input::open(path).map_err(|e| Trouble::Read(e).in_file(path))?;
@@ -211,7 +211,7 @@ fn next_file(files: &mut Files, number: &mut u64) -> Option<Result<Row, DataErro
                 Some(rest) => rest.to_owned(),
                 None => text,
             },
-            label: Some(label),
+            label,
             rating: None,
             id: None,
             language: None,
