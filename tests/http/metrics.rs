@@ -34,7 +34,7 @@ fn the_series_of_the_interface_are_there_with_their_labels_and_no_others() {
     server.raw("BREW", "/healthz", &[], "");
     let answer = server.get("/metrics");
     let text = answer.text();
-    let expected: [(&str, &str, &[&str]); 16] = [
+    let expected: [(&str, &str, &[&str]); 17] = [
         (
             "http_server_request_duration_seconds",
             "histogram",
