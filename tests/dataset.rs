@@ -120,8 +120,18 @@ fn a_folder_gives_pos_then_neg_in_the_order_of_file_names() {
     write(dir.path(), "test/neg/0_1.txt", "b");
     let error = Rows::open(dir.path(), Reading::default()).err().unwrap();
     assert!(error.to_string().contains("name one of them"), "{error}");
-    let error = Rows::open(&dir.path().join("test/pos"), Reading::default()).err();
+    // A folder of texts has no labels, and is read where none are wanted.
+    let texts = dir.path().join("train/pos");
+    let labels = Reading {
+        labels: true,
+        ..Reading::default()
+    };
+    let error = Rows::open(&texts, labels).err();
     assert!(error.unwrap().to_string().contains("no pos/ and neg/"));
+    let rows = Rows::open(&texts, Reading::default()).unwrap();
+    let rows: Vec<_> = rows.map(Result::unwrap).collect();
+    assert_eq!(rows[0].text, "pos 10");
+    assert!(rows.iter().all(|row| row.label.is_none()));
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn a_job_is_trained_by_the_server_itself_and_its_model_served() {
     let server = with_store(&["--with-worker", "--train-threads", "1", "--lease", "3s"]);
     put_reviews(&server);
     // Long enough to be looked at while it lasts.
-    let mut asked = recipe(100);
+    let mut asked = recipe(800);
     asked["fit"]["batch_size"] = json!(1);
     let body = json!({"recipe": asked, "data": ["shop.tsv"]});
     let answer = admin(&server, "POST", "/v1/training/jobs", Some(&body));
@@ -105,7 +105,7 @@ fn a_job_is_trained_by_the_server_itself_and_its_model_served() {
         .iter()
         .map(|data| data["epoch"].as_u64())
         .collect();
-    assert_eq!(epochs, (1..101).map(Some).collect::<Vec<_>>(), "each once");
+    assert_eq!(epochs, (1..801).map(Some).collect::<Vec<_>>(), "each once");
     let has = |data: &Value, keys: &[&str]| keys.iter().all(|key| data[key].is_number());
     let figures = ["loss", "accuracy", "val_loss", "val_accuracy", "seconds"];
     assert!(
@@ -129,7 +129,7 @@ fn a_job_is_trained_by_the_server_itself_and_its_model_served() {
 
     let job = admin(&server, "GET", &path, None).json();
     assert_eq!(job["version"], "1");
-    assert_eq!(job["epochs"].as_array().unwrap().len(), 100);
+    assert_eq!(job["epochs"].as_array().unwrap().len(), 800);
     let listed = admin(&server, "GET", "/v1/training/jobs?limit=1", None).json();
     assert_eq!(listed["jobs"][0]["id"], id.as_str());
 
