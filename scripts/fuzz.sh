@@ -18,7 +18,7 @@ fuzz() {
     "$root/tools/bin/cargo-fuzz" fuzz "$@"
 }
 fuzz build --fuzz-dir tests/fuzz --sanitizer none
-for target in request lines tokenizer manifest recipe dataset; do
+for target in request lines tokenizer manifest recipe dataset import vectors; do
     corpus=$root/corpus/$target
     mkdir -p "$corpus" "$root/artifacts/$target"
     # Something to begin with.

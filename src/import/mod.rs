@@ -122,6 +122,23 @@ pub fn import(
     Ok(imported)
 }
 
+/// Whether a file can be read as a network or a graph, before anything is known of its tokenizer: what can be tried on anything
+/// that might come.
+pub fn is_model(model: &Path, bytes: Vec<u8>) -> bool {
+    let head = Head::default();
+    if model
+        .extension()
+        .is_none_or(|extension| extension != "onnx")
+    {
+        return keras::read(model, bytes, head).is_ok();
+    }
+    onnx::Foreign::read(model, bytes).is_ok_and(|foreign| {
+        let shape = (foreign.rows.unwrap_or(1), foreign.maxlen.unwrap_or(1));
+        let adopted = foreign.adopt(shape, head).is_ok();
+        foreign.recognise(shape.1, head).is_ok() || adopted
+    })
+}
+
 /// A file's bytes, unless there is no room for them.
 fn whole(path: &Path) -> Result<Vec<u8>, ImportError> {
     let cannot = |source| ImportError::Read {

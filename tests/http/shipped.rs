@@ -78,7 +78,9 @@ fn one_not_turns_an_english_sentence_round() {
 #[test]
 fn every_door_gives_the_ids_and_scores_of_training() {
     for name in ["imdb", "naver"] {
-        let bundle = Bundle::load(&Path::new(&models()).join(name).join("1")).unwrap();
+        let folder = Path::new(&models()).join(name);
+        let active = std::fs::read_to_string(folder.join("ACTIVE")).unwrap();
+        let bundle = Bundle::load(&folder.join(active.trim())).unwrap();
         let server = Server::of(Room::new(), &["--models", &models()]);
         let texts: Vec<&str> = bundle.golden.iter().map(|row| row.text.as_str()).collect();
         let batch = server.post(&json!({"texts": texts, "model": name})).json();
@@ -99,13 +101,13 @@ fn what_moved_a_score_is_what_a_reader_would_mark() {
     for (text, good, bad) in [
         (
             "Mr. Smith's plot is thin, but the acting is wonderful. I loved it!<br />The music was awful.",
-            "wonderful",
-            "awful",
+            &["wonderful", "loved"][..],
+            &["awful", "thin"][..],
         ),
         (
             "배송이 정말 빨라요! 😀 그런데 포장은 별로예요… 다시는 안 살래요.",
-            "빨라요",
-            "별로예요",
+            &["빨라요"],
+            &["별로예요"],
         ),
     ] {
         let found = server.post(&json!({"text": text, "explain": true})).json();
@@ -122,8 +124,11 @@ fn what_moved_a_score_is_what_a_reader_would_mark() {
             .collect();
         assert!(parts.iter().all(|(_, words)| words != "br"), "{parts:?}");
         parts.sort_by(|a, b| a.0.total_cmp(&b.0));
-        assert!(parts.last().unwrap().1.starts_with(good), "{parts:?}");
-        assert!(parts.first().unwrap().1.starts_with(bad), "{parts:?}");
+        let among = |part: Option<&(f64, String)>, words: &[&str]| {
+            part.is_some_and(|(_, part)| words.iter().any(|word| part.starts_with(word)))
+        };
+        assert!(among(parts.last(), good), "{parts:?}");
+        assert!(among(parts.first(), bad), "{parts:?}");
     }
     let long = "The plot is thin, but the acting is wonderful. ".repeat(30);
     let found = server.post(&json!({"text": long, "explain": true})).json();

@@ -2,27 +2,32 @@
 //! tried by `cargo test`.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sentiment::bundle::{Manifest, digest};
 use sentiment::http::{Pieces, is_line, is_request};
+use sentiment::import::is_model;
 use sentiment::recipe::Recipe;
 use sentiment::text::Tokenizer;
 use sentiment::train::dataset::{DataArg, read};
+use sentiment::vectors::WordVectors;
 
 /// The name of a target, and what it tries.
 pub type Check = (&'static str, fn(&[u8]));
 
 /// Every check.
-pub const CHECKS: [Check; 6] = [
+pub const CHECKS: [Check; 8] = [
     ("request", request),
     ("lines", lines),
     ("tokenizer", tokenizer),
     ("manifest", manifest),
     ("recipe", recipe),
     ("dataset", dataset),
+    ("import", import),
+    ("vectors", vectors),
 ];
 
 /// The body of a request and a line of a stream: whatever comes is read or refused, and what is no JSON can be neither.
@@ -135,5 +140,33 @@ pub fn dataset(bytes: &[u8]) {
     if let Ok(dataset) = read(&RECIPE.data, &[argument]) {
         let texts = dataset.examples.iter().map(|example| &example.text);
         assert!(texts.into_iter().all(|text| !text.trim().is_empty()));
+    }
+}
+
+/// A model of another program: the first byte chooses the kind, the rest is the file.
+pub fn import(bytes: &[u8]) {
+    let Some((kind, file)) = bytes.split_first() else {
+        return;
+    };
+    let kinds = ["model.h5", "model.keras", "model.onnx"];
+    let name = kinds[usize::from(*kind) % kinds.len()];
+    is_model(Path::new(name), file.to_vec());
+}
+
+/// A set of word vectors: the first byte chooses the kind, the rest is the file.
+pub fn vectors(bytes: &[u8]) {
+    let Some((kind, file)) = bytes.split_first() else {
+        return;
+    };
+    let kinds = ["set.txt", "set.bin", "set.txt.gz", "set.vec.xz", "set.zip"];
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(kinds[usize::from(*kind) % kinds.len()]);
+    std::fs::write(&path, file).expect("a file");
+    if let Ok(vectors) = WordVectors::load(&path, None) {
+        assert!(vectors.words().all(|word| {
+            vectors
+                .vector(word)
+                .is_some_and(|vector| vector.len() == vectors.dimensions)
+        }));
     }
 }
