@@ -80,15 +80,14 @@ fn bodies_that_never_end_hold_no_more_together_than_they_may() {
         wire
     };
     let plain = ("content-encoding", "identity");
-    let mut first = begin(plain);
-    // As soon as the first is held a second is too much; what it sends is read on, and then it is told.
-    let refused = (0..1_000).find_map(|_| {
-        let mut second = begin(plain);
+    // As soon as a first is held a second is too much; what it sends is read on, and then it is told.
+    let together = (0..1_000).find_map(|_| {
+        let (first, mut second) = (begin(plain), begin(plain));
         second.write(" ");
         let answer = second.answer("POST");
-        (answer.status == 503).then_some(answer)
+        (answer.status == 503).then_some((first, answer))
     });
-    let refused = refused.expect("two bodies are more than may be held");
+    let (mut first, refused) = together.expect("two bodies are more than may be held");
     assert_eq!(refused.refusal(), (503, "overloaded".into()));
     contract::check("POST", "/v1/sentiment", &refused);
     first.write(" ");
