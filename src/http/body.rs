@@ -42,7 +42,7 @@ pub(super) struct BodyLimits {
 const FIRST: usize = 64 << 10;
 
 /// Bytes that are parsed and encoded well within half a millisecond.
-pub(super) const SMALL: usize = 16 << 10;
+const SMALL: usize = 16 << 10;
 
 /// What most paths read.
 pub(super) const JSON: &str = "application/json";
@@ -85,13 +85,42 @@ impl Received {
         })
     }
 
-    /// Whether it is at most so large, decompressed too.
-    pub fn at_most(&self, bytes: usize) -> bool {
-        !self.gzip && self.bytes.len() <= bytes
+    /// What `work` makes of the body: here where that is a matter of a moment, else in its turn. What the body held is given back
+    /// then.
+    pub async fn work_on<T, W>(
+        self,
+        shared: &Arc<Shared>,
+        deadline: Instant,
+        work: W,
+    ) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Shared, &[u8]) -> Result<T, Problem> + Send + 'static,
+    {
+        if self.gzip || self.bytes.len() > SMALL {
+            return self.work_in_turn(shared, deadline, work).await;
+        }
+        work(shared, &self.bytes)
+    }
+
+    /// What `work` makes of the body, in its turn on a thread that may take its time.
+    pub async fn work_in_turn<T, W>(
+        self,
+        shared: &Arc<Shared>,
+        deadline: Instant,
+        work: W,
+    ) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Shared, &[u8]) -> Result<T, Problem> + Send + 'static,
+    {
+        let own = Arc::clone(shared);
+        let work = move || work(&own, &self.decompressed(own.body_limits())?);
+        shared.turns.take(deadline, work).await
     }
 
     /// The body itself.
-    pub fn decompressed(&self, limits: BodyLimits) -> Result<Cow<'_, [u8]>, Problem> {
+    fn decompressed(&self, limits: BodyLimits) -> Result<Cow<'_, [u8]>, Problem> {
         if !self.gzip {
             return Ok(Cow::Borrowed(&self.bytes));
         }
@@ -114,13 +143,10 @@ where
     T: DeserializeOwned + Send + 'static,
 {
     let received = Received::json(request, shared, JSON).await?;
-    let limits = shared.body_limits();
-    if received.at_most(SMALL) {
-        return json::parse(&received.decompressed(limits)?);
-    }
     let deadline = Instant::now() + shared.limits.deadline;
-    let parse = move || json::parse(&received.decompressed(limits)?);
-    shared.turns.take(deadline, parse).await
+    received
+        .work_on(shared, deadline, |_, body| json::parse(body))
+        .await
 }
 
 async fn read(

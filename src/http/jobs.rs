@@ -97,15 +97,11 @@ pub(super) async fn enqueue(
     let key = key(request.headers())?;
     let received = Received::json(request, &shared, JSON).await?;
     let deadline = Instant::now() + shared.limits.deadline;
-    let checked = {
-        let shared = Arc::clone(&shared);
-        move || {
-            let body = received.decompressed(shared.body_limits())?;
-            let recipes = shared.catalog.models().join("recipes");
-            parse(&body, &recipes, &shared.data_allow)
-        }
+    let checked = |shared: &Shared, body: &[u8]| {
+        let recipes = shared.catalog.models().join("recipes");
+        parse(body, &recipes, &shared.data_allow)
     };
-    let mut new = shared.turns.take(deadline, checked).await?;
+    let mut new = received.work_in_turn(&shared, deadline, checked).await?;
     check_languages(&shared, &new)?;
     new.idempotency_key = key;
     let (id, _) = store.enqueue(&new).await?;

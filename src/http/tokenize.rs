@@ -42,16 +42,11 @@ pub(super) async fn tokenize(
 ) -> Result<Json<Answer>, Problem> {
     let received = Received::json(request, &shared, JSON).await?;
     let deadline = Instant::now() + shared.limits.deadline;
-    let answer = {
-        let shared = Arc::clone(&shared);
-        move || answer(&shared, &received)
-    };
-    shared.turns.take(deadline, answer).await
+    received.work_in_turn(&shared, deadline, answer).await
 }
 
-fn answer(shared: &Shared, received: &Received) -> Result<Json<Answer>, Problem> {
-    let body = received.decompressed(shared.body_limits())?;
-    let asked: TokenizeRequest = json::parse(&body)?;
+fn answer(shared: &Shared, body: &[u8]) -> Result<Json<Answer>, Problem> {
+    let asked: TokenizeRequest = json::parse(body)?;
     let most = shared.limits.max_characters;
     if asked.text.chars().count() > most {
         return Err(Problem::new(

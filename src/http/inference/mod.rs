@@ -16,7 +16,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 
 use super::Shared;
-use super::body::{JSON, Received, SMALL};
+use super::body::{JSON, Received};
 use super::error::{Code, Problem};
 use super::models::not_text;
 use super::ops::ready;
@@ -216,15 +216,9 @@ pub(super) async fn infer(
     let received = Received::json(request, &shared, JSON).await?;
     let engine = find(&shared, path)?;
     let deadline = Instant::now() + shared.limits.deadline;
-    let prepared = if received.at_most(SMALL) {
-        prepare(&shared, &engine, &received)?
-    } else {
-        let preparing = {
-            let (shared, engine) = (Arc::clone(&shared), Arc::clone(&engine));
-            move || prepare(&shared, &engine, &received)
-        };
-        shared.turns.take(deadline, preparing).await?
-    };
+    let own = Arc::clone(&engine);
+    let preparing = move |shared: &Shared, body: &[u8]| prepare(shared, &own, body);
+    let prepared = received.work_on(&shared, deadline, preparing).await?;
     let terms = Terms {
         deadline: Some(deadline),
         bulk: prepared.asks.len() > 1,
@@ -249,9 +243,8 @@ struct Prepared {
     asks: Vec<Ask>,
 }
 
-fn prepare(shared: &Shared, engine: &Engine, received: &Received) -> Result<Prepared, Problem> {
-    let body = received.decompressed(shared.body_limits())?;
-    let request = InferRequest::parse(&body, shared.limits.max_items)?;
+fn prepare(shared: &Shared, engine: &Engine, body: &[u8]) -> Result<Prepared, Problem> {
+    let request = InferRequest::parse(body, shared.limits.max_items)?;
     // Before they are encoded, so that what is turned away costs little.
     let places = engine.reserve(request.texts.len()).ok_or_else(no_place)?;
     let asks = request.texts.iter().enumerate().map(|(index, text)| {

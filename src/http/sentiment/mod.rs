@@ -16,7 +16,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 
 use super::Shared;
-use super::body::{Received, SMALL, content_type};
+use super::body::{Received, content_type};
 use super::error::{Code, Problem};
 use crate::catalog::{Route, Wish};
 use crate::engine::{Ask, Closer, Engine, Look, Places, Prediction, Seen, Terms, Ticket, Timing};
@@ -47,17 +47,7 @@ pub(super) async fn classify(
     }
     let received = Received::json(request, &shared, KINDS).await?;
     let deadline = Instant::now() + shared.limits.deadline;
-    let prepared = if received.at_most(SMALL) {
-        let prepared = prepare(&shared, &received);
-        drop(received);
-        prepared?
-    } else {
-        let preparing = {
-            let shared = Arc::clone(&shared);
-            move || prepare(&shared, &received)
-        };
-        shared.turns.take(deadline, preparing).await?
-    };
+    let prepared = received.work_on(&shared, deadline, prepare).await?;
     let terms = Terms {
         deadline: Some(deadline),
         // Rows beside a text's own can wait for other texts.
@@ -108,10 +98,9 @@ struct Waiting {
     held: usize,
 }
 
-fn prepare(shared: &Shared, received: &Received) -> Result<Prepared, Problem> {
-    let body = received.decompressed(shared.body_limits())?;
+fn prepare(shared: &Shared, body: &[u8]) -> Result<Prepared, Problem> {
     let most = shared.limits.max_items;
-    let mut request = SentimentRequest::parse(&body, most)?;
+    let mut request = SentimentRequest::parse(body, most)?;
     let texts = request.take_texts()?;
     let single = matches!(texts, Texts::One(_));
     let mut reviews = match texts {
