@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Ask, Engine, ItemError, Prediction, Terms, Ticket, ran};
+use super::{Ask, Engine, ItemError, Prediction, Ticket, ran};
 use crate::sentiment::{Calibration, Label, Score};
 use crate::text::sentences::sentences;
 use crate::text::{Encoded, Moment};
@@ -192,25 +192,6 @@ impl Engine {
         let mut logits = Vec::with_capacity(rows.len());
         for ticket in rows {
             logits.push(f64::from(ran(ticket).await?.logit));
-        }
-        Ok(look.seen(of.logit, &logits, self.bundle.manifest.calibration))
-    }
-
-    /// A closer look at a text that has been predicted, for the command line: on a thread that may wait.
-    ///
-    /// # Errors
-    /// A run failed.
-    pub fn look_at(&self, text: &str, of: &Prediction, closer: Closer) -> Result<Seen, ItemError> {
-        let terms = Terms {
-            deadline: None,
-            bulk: true,
-        };
-        let (look, rows) = self.look(text, &self.encode(text)?, closer);
-        let tickets = self.enqueue(rows, terms, || None);
-        let mut logits = Vec::with_capacity(tickets.len());
-        for ticket in tickets {
-            let ran = ticket.answer.blocking_recv();
-            logits.push(f64::from(ran.map_err(|_| ItemError::Failed)??.logit));
         }
         Ok(look.seen(of.logit, &logits, self.bundle.manifest.calibration))
     }

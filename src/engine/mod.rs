@@ -6,6 +6,7 @@
 //! reaches the queue. Alone or in any batch a text's scores agree within 1e-5.
 
 mod batcher;
+mod bulk;
 mod closer;
 #[cfg(test)]
 pub(crate) mod doomed;
@@ -50,9 +51,6 @@ const BATCH_STEPS: usize = 2_048;
 
 /// The longest run that a caller does itself: its thread is the server's, and has sockets to read.
 const AT_ONCE: Duration = Duration::from_micros(500);
-
-/// Texts that [`Engine::predict_bulk`] sorts by length together.
-const WINDOW: usize = 4_096;
 
 /// Ids for which a thread keeps room.
 const KEPT: usize = 8_192;
@@ -367,51 +365,6 @@ impl Engine {
         Ok(self.predicted(encoded, encode, ran(ticket).await?))
     }
 
-    /// Answers any number of texts in order, for the command line: without a deadline, on a thread that may wait.
-    pub fn predict_bulk(&self, texts: &[&str]) -> Vec<Result<Prediction, ItemError>> {
-        let terms = Terms {
-            deadline: None,
-            bulk: true,
-        };
-        let mut predictions = Vec::with_capacity(texts.len());
-        let mut ahead: Option<Window> = None;
-        // One window is encoded while the one before it runs.
-        for texts in texts.chunks(WINDOW) {
-            let mut asks = Vec::with_capacity(texts.len());
-            let encoded = texts
-                .iter()
-                .map(|text| self.encode(text).map(|ask| asks.push(ask)));
-            let outcomes = encoded.collect();
-            let window = Window {
-                outcomes,
-                tickets: self.enqueue(asks, terms, || None),
-            };
-            if let Some(window) = ahead.replace(window) {
-                self.collect(window, &mut predictions);
-            }
-        }
-        if let Some(window) = ahead {
-            self.collect(window, &mut predictions);
-        }
-        predictions
-    }
-
-    fn collect(&self, window: Window, predictions: &mut Vec<Result<Prediction, ItemError>>) {
-        let mut tickets = window.tickets.into_iter();
-        for outcome in window.outcomes {
-            let prediction = outcome.and_then(|()| {
-                let ticket = tickets.next().ok_or(ItemError::Failed)?;
-                // The other side is dropped only when no batch thread is left.
-                let ran = ticket
-                    .answer
-                    .blocking_recv()
-                    .map_err(|_| ItemError::Failed)?;
-                Ok(self.predicted(ticket.encoded, ticket.encode, ran?))
-            });
-            predictions.push(prediction);
-        }
-    }
-
     fn predicted(&self, encoded: Encoded, encode: Duration, ran: Ran) -> Prediction {
         let Ran { logit, queue, run } = ran;
         let logit = f64::from(logit);
@@ -454,12 +407,6 @@ fn info<'a>(bundle: &'a Bundle, version: &'a str, provider: &'a str) -> ModelInf
         provider,
         digest: manifest.files.get(MODEL).map_or("", String::as_str),
     }
-}
-
-/// Texts of [`Engine::predict_bulk`] under way: what became of each, and the tickets of those that wait.
-struct Window {
-    outcomes: Vec<Result<(), ItemError>>,
-    tickets: Vec<Ticket>,
 }
 
 /// At least one step takes some time.

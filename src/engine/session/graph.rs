@@ -67,7 +67,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::bundle::Bundle;
+    use crate::bundle::{Bundle, folder};
     use crate::engine::rows::{Layout, Rows};
     use crate::engine::session::{Device, Runtime, Session, SessionOptions};
 
@@ -80,11 +80,8 @@ mod tests {
     #[test]
     fn the_shipped_models_answer_the_same_with_our_operators() {
         for name in ["imdb", "naver"] {
-            let model = Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("models")
-                .join(name);
-            let active = std::fs::read_to_string(model.join("ACTIVE")).unwrap();
-            let bundle = Bundle::load(&model.join(active.trim())).unwrap();
+            let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+            let bundle = Bundle::load(&folder::resolve(&models, name).unwrap()).unwrap();
             let ours = lstms(&with_our_operators(&bundle.onnx));
             assert!(!ours.is_empty() && ours.iter().all(|domain| domain == DOMAIN));
             assert!(lstms(&bundle.onnx).iter().all(String::is_empty));
