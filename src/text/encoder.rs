@@ -10,6 +10,7 @@ use super::error::TextError;
 use super::imdb::ImdbArguments;
 use super::spec::{EncoderSpec, Encoding, Moment, Side, TokenizerSpec};
 use super::tokenizer::{Document, Tokenizer, TokenizerConfig};
+use super::unfitted::Unfitted;
 use super::vocabulary::{CUT, Vocabulary};
 
 /// Why there is no encoder.
@@ -95,11 +96,7 @@ impl Encoder {
         spec: EncoderSpec,
         texts: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, EncoderError> {
-        let mut tokenizer = Tokenizer::new(TokenizerConfig::from(&spec.tokenizer));
-        let rules = rules(&spec, Moment::Train).to_vec();
-        let cleaned: Vec<_> = texts.into_iter().map(|text| clean(&rules, text)).collect();
-        tokenizer.fit_on_texts(cleaned.iter().map(|text| Document::Text(text)))?;
-        tokenizer.forget_cut();
+        let tokenizer = Unfitted::new(&spec).fit(texts)?;
         Self::new(spec, tokenizer)
     }
 

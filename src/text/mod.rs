@@ -10,6 +10,8 @@ pub mod error;
 pub mod imdb;
 mod json;
 pub mod lower;
+#[cfg(test)]
+mod made_up;
 pub mod matrix;
 pub mod pad;
 mod parts;

@@ -208,7 +208,12 @@ fn without_breaks(characters: &[Placed]) -> Vec<Placed> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use super::super::{EncoderSpec, Encoding, Level, PaddingSpec, TextSpec, TokenizerSpec};
+    use rand::SeedableRng as _;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::super::{
+        EncoderSpec, Encoding, Level, PaddingSpec, TextSpec, TokenizerSpec, made_up,
+    };
     use super::*;
 
     const SERVE: Moment = Moment::Serve;
@@ -296,16 +301,9 @@ mod tests {
             characters(),
             reviews(),
         ];
-        let mut state = 7_u64;
+        let mut random = ChaCha8Rng::seed_from_u64(7);
         for round in 0..2_000 {
-            let text: String = (0..round % 14)
-                .map(|_| {
-                    state = state
-                        .wrapping_mul(6_364_136_223_846_793_005)
-                        .wrapping_add(1);
-                    alphabet[(state >> 33) as usize % alphabet.len()]
-                })
-                .collect();
+            let text = made_up::text(&mut random, &alphabet, round % 14);
             for encoder in &encoders {
                 let (ids, _) = encoder.words_of(&encoder.placed(&text, SERVE));
                 let mut expected = Vec::new();

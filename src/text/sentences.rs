@@ -125,6 +125,10 @@ fn joins(before: &str, next: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng as _;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::super::made_up;
     use super::*;
 
     fn split(text: &str) -> Vec<&str> {
@@ -202,16 +206,9 @@ mod tests {
         let alphabet = [
             "a", "B", ".", "…", "!", " ", "\n", "<br>", "가", "。", "\"", "1", "😀", "<",
         ];
-        let mut state = 7_u64;
+        let mut random = ChaCha8Rng::seed_from_u64(7);
         for _ in 0..2_000 {
-            let text: String = (0..12)
-                .map(|_| {
-                    state = state
-                        .wrapping_mul(6_364_136_223_846_793_005)
-                        .wrapping_add(1);
-                    alphabet[(state >> 33) as usize % alphabet.len()]
-                })
-                .collect();
+            let text = made_up::text(&mut random, &alphabet, 12);
             let mut between = String::new();
             let mut end = 0;
             for sentence in sentences(&text) {

@@ -1,4 +1,4 @@
-//! Texts to tokens before there is a vocabulary.
+//! Texts to tokens before there is a vocabulary, and the vocabulary that is fitted on them.
 
 use super::clean::clean;
 use super::encoder::rules;
@@ -6,7 +6,7 @@ use super::error::TextError;
 use super::spec::{CleanRule, EncoderSpec, Moment};
 use super::tokenizer::{Document, Tokenizer, TokenizerConfig};
 
-/// Cleans and cuts texts as [`super::Encoder::fit`] does.
+/// How texts are cleaned and cut in training.
 #[derive(Debug)]
 pub struct Unfitted {
     rules: Vec<CleanRule>,
@@ -29,6 +29,22 @@ impl Unfitted {
     pub fn of(&self, text: &str) -> Result<Vec<String>, TextError> {
         self.tokenizer
             .tokens(Document::Text(&clean(&self.rules, text)))
+    }
+
+    /// A tokenizer with the vocabulary of these texts.
+    ///
+    /// # Errors
+    /// `ValueError` for an empty separator.
+    pub(super) fn fit<'a>(
+        mut self,
+        texts: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Tokenizer, TextError> {
+        let texts = texts.into_iter().map(|text| clean(&self.rules, text));
+        let cleaned: Vec<_> = texts.collect();
+        self.tokenizer
+            .fit_on_texts(cleaned.iter().map(|text| Document::Text(text)))?;
+        self.tokenizer.forget_cut();
+        Ok(self.tokenizer)
     }
 }
 

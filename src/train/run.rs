@@ -71,7 +71,6 @@ pub struct Prepared {
     pretrained: Option<Pretrained>,
     sources: Vec<SourceRecord>,
     train: Vec<Row>,
-    unread: UnreadRecord,
     validation: Encodings,
     test: Encodings,
     /// Rows, labels and lengths, for people.
@@ -160,16 +159,15 @@ impl Prepared {
                 return Err(TrainError::NoTokens(name));
             }
         }
-        let unread = [&train, &validation, &test].map(|rows| rows.unread.len() as u64);
+        let unread = |of: &Encodings| of.unread.len() as u64;
         Ok(Self {
             statistics: Statistics {
-                unread,
+                unread: UnreadRecord {
+                    train: unread(&train),
+                    validation: unread(&validation),
+                    test: unread(&test),
+                },
                 ..describe(dataset, splits, &lengths)
-            },
-            unread: UnreadRecord {
-                train: unread[0],
-                validation: unread[1],
-                test: unread[2],
             },
             pretrained: Pretrained::read(&recipe, folder, &encoder)?,
             sources: records(dataset),
@@ -340,9 +338,9 @@ impl Trained {
             pretrained,
             sources,
             train,
-            unread,
             validation,
             test,
+            statistics,
             ..
         } = self.prepared;
         let exported = export::export(&self.network, recipe.padding.padding)?;
@@ -363,7 +361,7 @@ impl Trained {
             train_rows: train.len() as u64,
             validation_rows: validation.rows.len() as u64,
             test_rows: test.rows.len() as u64,
-            unread,
+            unread: statistics.unread,
             epochs: self.history.epochs.len() as u32,
             best_epoch: self.best_epoch as u32,
             seconds: self.history.epochs.iter().map(|e| e.seconds).sum(),

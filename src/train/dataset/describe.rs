@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Dataset, Splits};
+use crate::bundle::UnreadRecord;
 use crate::sentiment::Label;
 
 /// What is in a data set.
@@ -13,7 +14,7 @@ pub struct Statistics {
     /// Rows learned from, that choose the epoch, and that are scored once.
     pub splits: [u64; 3],
     /// Those of them that are left out, because no token of theirs is known.
-    pub unread: [u64; 3],
+    pub unread: UnreadRecord,
 }
 
 /// What is in one source.
@@ -70,7 +71,7 @@ pub fn describe(dataset: &Dataset, splits: &Splits, lengths: &[usize]) -> Statis
     Statistics {
         sources: sources.collect(),
         splits: [&splits.train, &splits.validation, &splits.test].map(|rows| rows.len() as u64),
-        unread: [0; 3],
+        unread: UnreadRecord::default(),
     }
 }
 
@@ -101,12 +102,17 @@ impl fmt::Display for Statistics {
             f,
             "training {train}, validation {validation}, test {test} reviews"
         )?;
-        match self.unread {
-            [0, 0, 0] => Ok(()),
-            [train, validation, test] => writeln!(
-                f,
-                "left out, as no token of theirs is known: {train}, {validation} and {test} of these"
-            ),
+        if self.unread.is_empty() {
+            return Ok(());
         }
+        let UnreadRecord {
+            train,
+            validation,
+            test,
+        } = self.unread;
+        writeln!(
+            f,
+            "left out, as no token of theirs is known: {train}, {validation} and {test} of these"
+        )
     }
 }
