@@ -73,8 +73,8 @@ pub enum SkipGramError {
 #[derive(Clone, Debug, Default)]
 pub struct Corpus {
     counts: IndexMap<String, u64>,
-    tokens: Vec<u32>,
-    ends: Vec<usize>,
+    /// Of numbers in `counts`.
+    texts: Texts,
 }
 
 impl Corpus {
@@ -85,24 +85,24 @@ impl Corpus {
             // A token takes 4 bytes here, so that memory ends before the numbers do.
             let number = u32::try_from(entry.index()).expect("fewer words than 2^32");
             *entry.or_insert(0) += 1;
-            self.tokens.push(number);
+            self.texts.tokens.push(number);
         }
-        self.ends.push(self.tokens.len());
+        self.texts.end();
     }
 
     /// Texts.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.texts.ends.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.texts.ends.is_empty()
     }
 
     /// Words in all texts.
     pub fn words(&self) -> usize {
-        self.tokens.len()
+        self.texts.tokens.len()
     }
 }
 
@@ -180,11 +180,8 @@ impl SkipGram {
 
     /// The frequent words with their counts, most frequent first and else in order of appearance, and the texts of them alone.
     fn vocabulary(&self, corpus: Corpus) -> Result<(Vec<(String, u64)>, Texts), SkipGramError> {
-        let Corpus {
-            counts,
-            tokens,
-            ends,
-        } = corpus;
+        let Corpus { counts, texts } = corpus;
+        let mut ranks = vec![None; counts.len()];
         let mut words: Vec<(usize, (String, u64))> = counts
             .into_iter()
             .enumerate()
@@ -197,33 +194,32 @@ impl SkipGram {
             });
         }
         words.sort_by_key(|(_, (_, count))| std::cmp::Reverse(*count));
-        let most = tokens.iter().max().map_or(0, |most| *most as usize + 1);
-        let mut ranks = vec![None; most];
         for (rank, (number, _)) in words.iter().enumerate() {
             ranks[*number] = u32::try_from(rank).ok();
         }
-        let mut texts = Texts::default();
-        let mut start = 0;
-        for end in ends {
-            let known = tokens[start..end].iter();
-            texts
-                .tokens
-                .extend(known.filter_map(|&number| ranks[number as usize]));
-            texts.ends.push(texts.tokens.len());
-            start = end;
+        let mut known = Texts::default();
+        for text in texts.each() {
+            let text = text.iter().filter_map(|&number| ranks[number as usize]);
+            known.tokens.extend(text);
+            known.end();
         }
-        Ok((words.into_iter().map(|(_, word)| word).collect(), texts))
+        Ok((words.into_iter().map(|(_, word)| word).collect(), known))
     }
 }
 
-/// Texts of frequent words, by rank.
-#[derive(Default)]
+/// Texts of words by number.
+#[derive(Clone, Debug, Default)]
 struct Texts {
     tokens: Vec<u32>,
     ends: Vec<usize>,
 }
 
 impl Texts {
+    /// Ends a text.
+    fn end(&mut self) {
+        self.ends.push(self.tokens.len());
+    }
+
     fn each(&self) -> impl Iterator<Item = &[u32]> {
         let starts = std::iter::once(&0).chain(&self.ends);
         starts
