@@ -54,7 +54,7 @@ impl JobState {
         !matches!(self, Self::Queued | Self::Running)
     }
 
-    fn parse(text: &str) -> Result<Self, StoreError> {
+    pub(super) fn parse(text: &str) -> Result<Self, StoreError> {
         let found = Self::ALL.into_iter().find(|state| state.as_str() == text);
         found.ok_or_else(|| StoreError::Foreign {
             what: "a job".into(),

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::job::COLUMNS;
 use super::timed::Timed as _;
-use super::{Id, Job, Store, StoreError};
+use super::{Id, Job, JobState, Store, StoreError};
 
 /// The right to work on a job.
 #[derive(Clone, Debug)]
@@ -198,24 +198,24 @@ impl Store {
         lease.held(done.rows_affected())
     }
 
-    /// Puts the job back without counting an attempt.
+    /// Puts the job back without counting an attempt, unless it is cancelled; says what becomes of it.
     ///
     /// # Errors
     /// The lease is lost, or the database fails.
-    pub async fn put_back(&self, lease: &Lease, wait: Duration) -> Result<(), StoreError> {
-        let done = sqlx::query(self.sql(
+    pub async fn put_back(&self, lease: &Lease, wait: Duration) -> Result<JobState, StoreError> {
+        let row: Option<(String,)> = sqlx::query_as(self.sql(
             "update training_jobs set lease = null, run_after_ms = {now} + $3, \
              finished_ms = case when cancel_requested = 1 then {now} else null end, \
              state = case when cancel_requested = 1 then 'cancelled' else 'queued' end \
-             where id = $1 and lease = $2 and state = 'running'",
+             where id = $1 and lease = $2 and state = 'running' returning state",
         ))
         .bind(lease.job.id.as_str())
         .bind(lease.token.as_str())
         .bind(milliseconds(wait))
-        .execute(&self.pool)
+        .fetch_optional(&self.pool)
         .timed()
         .await?;
-        lease.held(done.rows_affected())
+        lease.ended(row)
     }
 
     /// Gives the job up, for another attempt after a while if it may have one and nobody has called it off.
@@ -227,13 +227,13 @@ impl Store {
         lease: &Lease,
         failure: &Failure,
         wait: Duration,
-    ) -> Result<(), StoreError> {
-        let done = sqlx::query(self.sql(
+    ) -> Result<JobState, StoreError> {
+        let row: Option<(String,)> = sqlx::query_as(self.sql(
             "update training_jobs set attempts = attempts + 1, lease = null, error = $3, run_after_ms = {now} + $5, \
              finished_ms = case when cancel_requested = 1 or $4 = 0 or attempts + 1 >= max_attempts then {now} else null end, \
              state = case when cancel_requested = 1 then 'cancelled' \
                when $4 = 0 or attempts + 1 >= max_attempts then 'failed' else 'queued' end \
-             where id = $1 and lease = $2 and state = 'running'",
+             where id = $1 and lease = $2 and state = 'running' returning state",
         ))
         .bind(lease.job.id.as_str())
         .bind(lease.token.as_str())
@@ -241,10 +241,10 @@ impl Store {
         .bind(failure.error.replace('\0', "\u{fffd}"))
         .bind(i64::from(failure.again))
         .bind(milliseconds(wait))
-        .execute(&self.pool)
+        .fetch_optional(&self.pool)
         .timed()
         .await?;
-        lease.held(done.rows_affected())
+        lease.ended(row)
     }
 
     /// The version that is this job's and no other's: the one after the registry's and after `taken`, the highest in the
@@ -367,6 +367,12 @@ impl Store {
 }
 
 impl Lease {
+    /// What became of its job.
+    fn ended(&self, row: Option<(String,)>) -> Result<JobState, StoreError> {
+        let (state,) = row.ok_or_else(|| self.lost())?;
+        JobState::parse(&state)
+    }
+
     fn lost(&self) -> StoreError {
         StoreError::LeaseLost(self.job.id.to_string())
     }

@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use crate::config::WorkerConfig;
 use crate::engine::session::Runtime;
 use crate::storage::Storage;
-use crate::store::{Lease, Store, StoreError};
+use crate::store::{Id, JobState, Lease, Store, StoreError};
 use crate::system;
 use crate::train::view::Standing;
 use attempt::Attempt;
@@ -231,12 +231,12 @@ impl Worker {
             End::Lost => tracing::warn!(%job, "the lease is lost"),
             End::Stopped if pulse.is_lost() => tracing::warn!(%job, "the lease is lost"),
             End::Stopped => {
-                self.say(stop, || self.store.put_back(lease, Duration::ZERO))
+                let state = self
+                    .say(stop, || self.store.put_back(lease, Duration::ZERO))
                     .await?;
-                if pulse.is_cancelled() {
-                    desk::forget(&self.settings.checkpoints, job);
-                }
-                tracing::info!(%job, cancelled = pulse.is_cancelled(), "training job stopped");
+                self.forget_ended(job, state);
+                let cancelled = state == JobState::Cancelled;
+                tracing::info!(%job, cancelled, "training job stopped");
             }
             End::Newer(reason) => {
                 tracing::warn!(%job, reason, "a newer worker has to take the job");
@@ -246,25 +246,30 @@ impl Worker {
             End::Failed(failure) => {
                 tracing::warn!(%job, error = failure.error, again = failure.again, "training job failed");
                 let wait = backoff(lease.job.attempts);
-                self.say(stop, || self.store.fail(lease, &failure, wait))
+                let state = self
+                    .say(stop, || self.store.fail(lease, &failure, wait))
                     .await?;
-                let is_over = !failure.again || lease.job.attempts + 1 >= lease.job.max_attempts;
-                if is_over || pulse.is_cancelled() {
-                    desk::forget(&self.settings.checkpoints, job);
-                }
+                self.forget_ended(job, state);
             }
         }
         Ok(())
     }
 
+    /// Nobody goes on with a job that has ended.
+    fn forget_ended(&self, job: &Id, state: JobState) {
+        if state.is_final() {
+            desk::forget(&self.settings.checkpoints, job);
+        }
+    }
+
     /// Says it until the database has heard it, for a lease's time at most once the worker is told to stop.
-    async fn say<F>(
+    async fn say<T, F>(
         &self,
         stop: &watch::Receiver<bool>,
         mut once: impl FnMut() -> F,
-    ) -> Result<(), StoreError>
+    ) -> Result<T, StoreError>
     where
-        F: Future<Output = Result<(), StoreError>>,
+        F: Future<Output = Result<T, StoreError>>,
     {
         let since = Instant::now();
         loop {
@@ -286,9 +291,9 @@ impl Worker {
         let checkpoints = &self.settings.checkpoints;
         for job in desk::jobs(checkpoints) {
             match self.store.job(&job).await {
-                Ok(Some(found)) if found.state.is_final() => desk::forget(checkpoints, &job),
-                // It is another database's, or under way.
-                Ok(_) => {}
+                Ok(Some(found)) => self.forget_ended(&job, found.state),
+                // It is another database's.
+                Ok(None) => {}
                 Err(error) => tracing::debug!(%job, %error, "not looked at"),
             }
         }

@@ -36,10 +36,6 @@ impl Pulse {
         self.stopped.load(Ordering::Acquire) == GOES_ON
     }
 
-    pub fn is_cancelled(&self) -> bool {
-        self.stopped.load(Ordering::Acquire) == CANCELLED
-    }
-
     pub fn is_lost(&self) -> bool {
         self.stopped.load(Ordering::Acquire) == LOST
     }
@@ -212,7 +208,7 @@ mod tests {
         let pulse = Pulse::default();
         store.cancel(&lease.job.id).await.unwrap();
         pulse.beat_once(&store, &lease).await.unwrap();
-        assert!(pulse.is_cancelled());
+        assert_eq!(pulse.stopped.load(Ordering::Acquire), CANCELLED);
     }
 
     #[tokio::test]

@@ -59,12 +59,12 @@ fn a_lost_lease_changes_nothing_any_more() {
         };
         lost(store.beat(&old, &Beat::default()).await.map(drop));
         lost(store.started(&old, 0, 0).await);
-        lost(store.put_back(&old, OVER).await);
+        lost(store.put_back(&old, OVER).await.map(drop));
         let failure = Failure {
             error: "no".into(),
             again: false,
         };
-        lost(store.fail(&old, &failure, OVER).await);
+        lost(store.fail(&old, &failure, OVER).await.map(drop));
         lost(store.record_epoch(&old, 1, &json!({"epoch": 1})).await);
         assert!(store.epochs(&id, 0).await.unwrap().is_empty());
         lost(store.reserve(&old, 0, None).await.map(drop));
