@@ -31,6 +31,8 @@ mod shutdown;
 #[path = "../small/mod.rs"]
 mod small;
 mod start;
+#[path = "../stderr/mod.rs"]
+mod stderr;
 mod storage;
 mod store;
 mod stream;

@@ -1,10 +1,10 @@
 //! The program under test: started on models of its own, asked, told to stop.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use flate2::Compression;
@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::contract;
 use crate::program::{Room, signal};
 use crate::small::{ENGLISH, KOREAN, Small};
+use crate::stderr;
 use crate::wire::{Answer, Wire, head};
 
 /// Only so that a server that hangs fails its test instead of stopping it.
@@ -64,15 +65,7 @@ impl Server {
 
     pub fn started(room: Room, mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    break;
-                }
-            }
-        });
+        let lines = stderr::lines(&mut child);
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sentiment::bundle::Bundle;
+use sentiment::bundle::{Bundle, folder};
 use sentiment::sentiment::sigmoid;
 use serde_json::{Value, json};
 
@@ -78,9 +78,7 @@ fn one_not_turns_an_english_sentence_round() {
 #[test]
 fn every_door_gives_the_ids_and_scores_of_training() {
     for name in ["imdb", "naver"] {
-        let folder = Path::new(&models()).join(name);
-        let active = std::fs::read_to_string(folder.join("ACTIVE")).unwrap();
-        let bundle = Bundle::load(&folder.join(active.trim())).unwrap();
+        let bundle = Bundle::load(&folder::resolve(Path::new(&models()), name).unwrap()).unwrap();
         let server = Server::of(Room::new(), &["--models", &models()]);
         let texts: Vec<&str> = bundle.golden.iter().map(|row| row.text.as_str()).collect();
         let batch = server.post(&json!({"texts": texts, "model": name})).json();

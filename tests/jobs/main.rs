@@ -14,12 +14,13 @@ mod s3;
 #[expect(dead_code, reason = "other tests look at everything published")]
 #[path = "../train/shop.rs"]
 mod shop;
+#[path = "../stderr/mod.rs"]
+mod stderr;
 mod work;
 
-use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use sentiment::recipe::Recipe;
@@ -159,15 +160,7 @@ impl Shop {
     /// Starts a worker that stays.
     fn start(&self, flags: &[&str]) -> Working {
         let mut child = self.worker(flags).stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    break;
-                }
-            }
-        });
+        let lines = stderr::lines(&mut child);
         Working { child, lines }
     }
 
