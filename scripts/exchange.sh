@@ -38,7 +38,7 @@ write() {
 }
 
 for model in imdb naver; do
-    write "models/$model/1" "$model" || {
+    write "models/$model/$(<"models/$model/ACTIVE")" "$model" || {
         cat "$folder/log" >&2
         exit 1
     }
