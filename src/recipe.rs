@@ -137,6 +137,9 @@ pub struct SourceRecipe {
     /// The weight of its rows in the loss.
     #[serde(default = "one")]
     pub weight: f64,
+    /// Its rows are only learned from: none is set apart for validation or test, whose rows are the same with and without it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub train_only: bool,
     /// The text column of a file with a header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,

@@ -5,13 +5,17 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use sentiment::recipe::{DataRecipe, Recipe, Split, SplitKind};
+use sentiment::recipe::{DataRecipe, Recipe, RecipeError, Split, SplitKind};
 use sentiment::sentiment::Label::{self, Negative, Positive};
 use sentiment::train::dataset::{
     self, Columns, DataArg, Dataset, Format, Reading, Row, Rows, describe, override_columns, split,
 };
 
 fn recipe(data: &str) -> Recipe {
+    parsed(data).unwrap()
+}
+
+fn parsed(data: &str) -> Result<Recipe, RecipeError> {
     let text = format!(
         r#"
 name = "test"
@@ -33,7 +37,7 @@ activation = "sigmoid"
 [fit]
 "#
     );
-    Recipe::parse(&text, "test").unwrap()
+    Recipe::parse(&text, "test")
 }
 
 fn write(dir: &Path, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
@@ -412,6 +416,56 @@ fn test_is_split_off_before_validation_and_nothing_is_lost() {
     assert_ne!(all, (0..1000).collect::<Vec<_>>());
     all.sort_unstable();
     assert_eq!(all, (0..1000).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_source_that_only_teaches_changes_no_split() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let rows = |rows: std::ops::Range<usize>| -> String {
+        let row = |at: usize| format!("{}\ttext {at}\n", 1 + at % 2 * 4);
+        rows.map(row).collect()
+    };
+    std::fs::write(path("reviews.tsv"), rows(0..200)).unwrap();
+    std::fs::write(path("phrases.tsv"), rows(200..250)).unwrap();
+    let with = |source: &str| {
+        format!(
+            "[data]\nshuffle_seed = 113\nvalidation = {{ split = \"random\", fraction = 0.2, seed = 4 }}\n\
+             test = {{ split = \"tail\", fraction = 0.1 }}\n{source}"
+        )
+    };
+    let reviews = "[[data.source]]\nname = \"reviews\"\nlabel_above = 3\n";
+    let phrases = "[[data.source]]\nname = \"phrases\"\nlabel_above = 3\ntrain_only = true\n";
+    let texts = |source: &str, paths: &[&str]| {
+        let recipe = recipe(&with(source));
+        let inputs: Vec<_> = paths
+            .iter()
+            .map(|name| format!("{name}={}", path(&format!("{name}.tsv")).display()))
+            .map(|input| input.parse().unwrap())
+            .collect();
+        let data = dataset::read(&recipe.data, &inputs).unwrap();
+        let splits = split(&recipe.data, &data).unwrap();
+        [splits.train, splits.validation, splits.test].map(|rows| -> Vec<String> {
+            let text = |row: usize| data.examples[row].text.clone();
+            rows.into_iter().map(text).collect()
+        })
+    };
+    let [train, validation, test] = texts(reviews, &["reviews"]);
+    // Wherever the source stands.
+    for (sources, paths) in [
+        ([reviews, phrases], ["reviews", "phrases"]),
+        ([phrases, reviews], ["phrases", "reviews"]),
+    ] {
+        let found = texts(&sources.concat(), &paths);
+        assert_eq!(found[1..], [validation.clone(), test.clone()]);
+        assert_eq!(found[0][..train.len()], train);
+        assert_eq!(found[0][train.len()..].len(), 50);
+    }
+    let error = parsed(&with(phrases)).unwrap_err().to_string();
+    assert!(
+        error.contains("data.validation has no rows to take: every data.source is train_only"),
+        "{error}"
+    );
 }
 
 /// `tests/reference/split_sizes.py` asked Keras and scikit-learn.

@@ -54,14 +54,19 @@ impl Recipe {
                 ));
             }
         }
+        let only_taught = self.data.source.iter().all(|source| source.train_only);
         for (field, split) in [
             ("validation", &self.data.validation),
             ("test", &self.data.test),
         ] {
-            if let Some(split) = split
-                && !(split.fraction > 0.0 && split.fraction < 1.0)
-            {
+            let Some(split) = split else { continue };
+            if !(split.fraction > 0.0 && split.fraction < 1.0) {
                 return fail(format!("data.{field}.fraction must be over 0 and under 1"));
+            }
+            if only_taught && !self.data.source.is_empty() {
+                return fail(format!(
+                    "data.{field} has no rows to take: every data.source is train_only"
+                ));
             }
         }
         if self.padding.maxlen == 0 || self.padding.maxlen > 100_000 {

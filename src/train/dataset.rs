@@ -65,6 +65,8 @@ pub struct SourceData {
     pub duplicates: u64,
     /// The weight of its rows in the loss.
     pub weight: f64,
+    /// Whether all of its rows are learned from.
+    pub train_only: bool,
     /// The SHA-256 over labels and texts of the rows kept, in hexadecimal: the same however the file is packed.
     pub fingerprint: String,
 }
@@ -107,6 +109,7 @@ pub fn read_while(
             skipped: 0,
             duplicates: 0,
             weight: source.weight,
+            train_only: source.train_only,
             fingerprint: String::new(),
         };
         let reading = Reading {

@@ -142,6 +142,7 @@ pub(super) fn find(
                     name: FEEDBACK.to_owned(),
                     label_above: None,
                     weight: 1.0,
+                    train_only: false,
                     text: None,
                     label: None,
                 });

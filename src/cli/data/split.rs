@@ -92,6 +92,7 @@ fn recipe(args: &SplitArgs) -> anyhow::Result<DataRecipe> {
         name: given.source.clone().unwrap_or_else(|| at.to_string()),
         label_above: args.label_above,
         weight: 1.0,
+        train_only: false,
         text: None,
         label: None,
     };

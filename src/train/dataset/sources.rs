@@ -40,6 +40,7 @@ pub(super) struct Assigned {
     pub name: String,
     pub path: PathBuf,
     pub weight: f64,
+    pub train_only: bool,
     pub columns: Columns,
 }
 
@@ -119,6 +120,7 @@ pub(super) fn assign(
             name: source.name.clone(),
             path,
             weight: source.weight,
+            train_only: source.train_only,
             columns: Columns {
                 text: source.text.clone(),
                 label: source.label.clone(),
@@ -146,6 +148,7 @@ mod tests {
             name: (*name).to_owned(),
             label_above: None,
             weight: 1.0,
+            train_only: false,
             text: None,
             label: None,
         };

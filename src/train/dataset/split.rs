@@ -1,4 +1,5 @@
-//! Rows into training, validation and test: one shuffle of all, test set apart first, then validation.
+//! Rows into training, validation and test: one shuffle of all, test set apart first, then validation. Sources that are only
+//! learned from join at the end, so that the other splits do not change with them.
 
 use super::shuffle::shuffle;
 use super::{DataError, Dataset};
@@ -21,7 +22,12 @@ pub struct Splits {
 /// # Errors
 /// A split is empty or holds rows of one label only.
 pub fn split(recipe: &DataRecipe, dataset: &Dataset) -> Result<Splits, DataError> {
-    let mut train: Vec<usize> = (0..dataset.examples.len()).collect();
+    let only_taught = |row: &usize| {
+        let source = dataset.sources.get(dataset.examples[*row].source);
+        source.is_some_and(|source| source.train_only)
+    };
+    let (taught, mut train): (Vec<usize>, Vec<usize>) =
+        (0..dataset.examples.len()).partition(only_taught);
     if let Some(seed) = recipe.shuffle_seed {
         shuffle(&mut train, seed);
     }
@@ -31,6 +37,7 @@ pub fn split(recipe: &DataRecipe, dataset: &Dataset) -> Result<Splits, DataError
     };
     let test = take(&recipe.test);
     let validation = take(&recipe.validation);
+    train.extend(taught);
     let named = [
         ("test", &test, recipe.test.is_some()),
         ("validation", &validation, recipe.validation.is_some()),
