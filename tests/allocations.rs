@@ -99,11 +99,23 @@ fn a_step_allocates_nothing_after_the_first() {
         LayerRecipe::SimpleRnn(Recurrent::new(6, false)),
         LOGIT,
     ];
+    let spread = vec![
+        embedding(false),
+        LayerRecipe::Lstm(Recurrent::new(20, true)),
+        LayerRecipe::Dropout { rate: 0.2 },
+        LayerRecipe::Lstm(Recurrent::new(6, false)),
+        LOGIT,
+    ];
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(1)
         .build()
         .unwrap();
-    for (layers, padded) in [(masked, false), (frozen, false), (unmasked, true)] {
+    for (layers, padded) in [
+        (masked, false),
+        (frozen, false),
+        (unmasked, true),
+        (spread, true),
+    ] {
         let rows = rows(padded);
         let targets: Vec<Target<'_>> = rows
             .iter()

@@ -203,6 +203,7 @@ fn gradients_under_dropout_inside_agree_with_finite_differences() {
 #[test]
 fn pads_that_rows_share_have_the_gradients_of_their_own() {
     let flatten = LayerRecipe::Flatten {};
+    let kept = LayerRecipe::Dropout { rate: 0.0 };
     for above in [
         vec![lstm(4, true), lstm(3, false)],
         vec![LayerRecipe::Gru(Recurrent::new(4, false))],
@@ -218,6 +219,30 @@ fn pads_that_rows_share_have_the_gradients_of_their_own() {
             reset_after: Some(false),
             ..Recurrent::new(3, false)
         })],
+        // Shared up to the layer that draws, or that reads from the end.
+        vec![lstm(4, true), kept.clone(), lstm(3, false)],
+        vec![
+            dense(3, Activation::Tanh),
+            lstm(4, true),
+            kept.clone(),
+            kept,
+            LayerRecipe::GlobalAveragePooling {},
+        ],
+        vec![
+            lstm(3, true),
+            LayerRecipe::Lstm(Recurrent {
+                bidirectional: Some(Merge::Concat),
+                ..Recurrent::new(3, true)
+            }),
+            LayerRecipe::GlobalMaxPooling {},
+        ],
+        vec![
+            lstm(3, true),
+            LayerRecipe::Gru(Recurrent {
+                go_backwards: true,
+                ..Recurrent::new(3, false)
+            }),
+        ],
     ] {
         check_rows(&padded(), &above);
         let gradients = |dropout: Option<LayerRecipe>| {

@@ -3,10 +3,14 @@
 //! Every step of every row has one position. Rows of uneven length (masked networks) are sorted, longest first, so that the
 //! rows still running at a step are a prefix. Rows of one length that begin with pads share those: until a row's first
 //! token its steps are the shard's one run of pads, which is the last of the positions of a step, and rows are sorted by
-//! where they begin. In both cases the step before of place `r` is place `min(r, running - 1)` of the step before.
+//! where they begin. In both cases the step before of place `r` is place `min(r, running - 1)` of the step before. A layer for
+//! which the pads of rows differ, as it drops something of each or reads them from their end, has the rows [apart](Layout::set_apart).
 
 use std::cmp::Reverse;
 use std::ops::Range;
+
+use super::layers::zeroed;
+use super::real::Real;
 
 /// Positions that a layer takes through all of its products together, so that they stay in the cache.
 const CHUNK: usize = 256;
@@ -78,6 +82,47 @@ impl Layout {
         }
         self.offsets.push(self.ids.len());
         self.set_chunks();
+    }
+
+    /// Lays the rows of a layout whose rows share their pads out with the pads of each; they keep their order.
+    pub fn set_apart(&mut self, shared: &Self) {
+        let (rows, steps) = (shared.rows(), shared.steps());
+        self.order.clone_from(&shared.order);
+        self.lengths.clone_from(&shared.lengths);
+        self.running.clear();
+        self.running.resize(steps, rows);
+        self.offsets.clear();
+        self.offsets.extend((0..=steps).map(|step| step * rows));
+        shared.spread(&shared.ids, &mut self.ids);
+        self.set_chunks();
+    }
+
+    /// From what lies at each position, of rows that share their pads, to what lies at each of [`Self::set_apart`].
+    pub fn spread<T: Copy>(&self, shared: &[T], apart: &mut Vec<T>) {
+        let features = shared.len() / self.positions().max(1);
+        apart.clear();
+        for (step, rank) in self.places() {
+            let at = self.position(step, rank) * features;
+            apart.extend_from_slice(&shared[at..at + features]);
+        }
+    }
+
+    /// The sum at each position over the rows that share it: the gradient of [`Self::spread`].
+    pub fn gather<R: Real>(&self, apart: &[R], shared: &mut Vec<R>) {
+        let features = apart.len() / (self.rows() * self.steps()).max(1);
+        zeroed(shared, self.positions() * features);
+        for ((step, rank), values) in self.places().zip(apart.chunks_exact(features)) {
+            let at = self.position(step, rank) * features;
+            for (sum, value) in shared[at..at + features].iter_mut().zip(values) {
+                *sum += *value;
+            }
+        }
+    }
+
+    /// Each step of each row, where all are of one length.
+    fn places(&self) -> impl Iterator<Item = (usize, usize)> {
+        let rows = self.rows();
+        (0..self.steps()).flat_map(move |step| (0..rows).map(move |rank| (step, rank)))
     }
 
     fn set_chunks(&mut self) {

@@ -161,7 +161,7 @@ impl<R: Real> Network<R> {
             layers: above
                 .map(|(at, layer)| operation(&layer.recipe, shapes[at - 1], at == last).0)
                 .collect(),
-            pads: Pads::of(&self.layers, &shapes),
+            own_pads: OwnPads::of(&self.layers, &shapes),
         }
     }
 
@@ -174,7 +174,9 @@ impl<R: Real> Network<R> {
     ) {
         let Workspace {
             layout,
+            apart,
             outputs,
+            spread,
             saved,
             ..
         } = workspace;
@@ -189,15 +191,28 @@ impl<R: Real> Network<R> {
             let at = usize::try_from(id).expect("ids are not negative") * units;
             outputs[0].extend_from_slice(&table[at..at + units]);
         }
+        let spreads = operations.spreads(noise.is_some());
+        if spreads.is_some() {
+            apart.set_apart(layout);
+        }
         for (at, operation) in operations.layers.iter().enumerate() {
             let (below, above) = outputs.split_at_mut(at + 1);
-            let weights = &self.layers[at + 1].weights;
+            if spreads == Some(at) {
+                layout.spread(&below[at], spread);
+            }
             let mut context = Context {
-                layout,
-                weights,
+                layout: match spreads.is_some_and(|first| first <= at) {
+                    true => apart,
+                    false => layout,
+                },
+                weights: &self.layers[at + 1].weights,
                 noise: noise.as_deref_mut(),
             };
-            operation.forward(&mut context, &below[at], &mut saved[at + 1], &mut above[0]);
+            let input = match spreads == Some(at) {
+                true => &*spread,
+                false => &below[at],
+            };
+            operation.forward(&mut context, input, &mut saved[at + 1], &mut above[0]);
         }
     }
 
@@ -211,15 +226,19 @@ impl<R: Real> Network<R> {
     ) {
         let Workspace {
             layout,
+            apart,
             outputs,
+            spread,
             saved,
             weight_gradients,
             gradient,
             spare,
         } = workspace;
+        let spreads = operations.spreads(true);
         weight_gradients.resize_with(self.layers.len(), Vec::new);
-        // They change places at every layer: so each is in the same place at every step, and grows only once.
-        if operations.layers.len() % 2 == 1 {
+        // They change places at every layer but the one that rows are spread for: so each is in the same place at every step, and
+        // grows only once.
+        if (operations.layers.len() - usize::from(spreads.is_some())) % 2 == 1 {
             std::mem::swap(gradient, spare);
         }
         gradient.clear();
@@ -228,7 +247,10 @@ impl<R: Real> Network<R> {
             let weights = &self.layers[at + 1].weights;
             weight_gradients[at + 1].resize_with(weights.len(), Vec::new);
             let pass = Backward {
-                input: &outputs[at],
+                input: match spreads == Some(at) {
+                    true => spread,
+                    false => &outputs[at],
+                },
                 output: &outputs[at + 1],
                 saved: &mut saved[at + 1],
                 output_gradient: gradient,
@@ -237,13 +259,19 @@ impl<R: Real> Network<R> {
             };
             operation.backward(
                 &Context {
-                    layout,
+                    layout: match spreads.is_some_and(|first| first <= at) {
+                        true => apart,
+                        false => layout,
+                    },
                     weights,
                     noise: None,
                 },
                 pass,
             );
-            std::mem::swap(gradient, spare);
+            match spreads == Some(at) {
+                true => layout.gather(spare, gradient),
+                false => std::mem::swap(gradient, spare),
+            }
         }
     }
 }
@@ -251,57 +279,69 @@ impl<R: Real> Network<R> {
 /// What the layers above the embedding compute, in order.
 pub struct Operations<R> {
     layers: Vec<Box<dyn Operation<R>>>,
-    pads: Pads,
+    own_pads: OwnPads,
 }
 
 impl<R> Operations<R> {
     /// Whether rows that begin with pads read them alike, so that the pads need be read only once; `training` draws
     /// what is dropped.
     pub fn shares_pads(&self, training: bool) -> bool {
-        match self.pads {
-            Pads::Own => false,
-            Pads::SharedUntrained => !training,
-            Pads::Shared => true,
-        }
+        self.own_pads.from(training) > 0
+    }
+
+    /// The first layer that reads each row's own pads, where those before it share them.
+    fn spreads(&self, training: bool) -> Option<usize> {
+        let at = self.own_pads.from(training);
+        (0 < at && at < self.layers.len()).then_some(at)
     }
 }
 
-/// Whose the pads at the front of rows are.
+/// From which of the layers above the embedding on the pads at the front of rows are each row's own; up to there they are
+/// all rows', and computed once.
 #[derive(Clone, Copy)]
-enum Pads {
-    /// Each row's: there are none, or some layer reads rows from the end.
-    Own,
-    /// All rows', but for what training drops of each.
-    SharedUntrained,
-    /// All rows'.
-    Shared,
+struct OwnPads {
+    /// Always: there are none, or this layer reads rows from their end.
+    always: usize,
+    /// In training, where this layer drops something of each row.
+    training: usize,
 }
 
-impl Pads {
+impl OwnPads {
     fn of<R>(layers: &[Layer<R>], shapes: &[Shape]) -> Self {
         // Layers that still see time.
-        let mut over_time = layers[1..]
+        let over_time = layers[1..]
             .iter()
             .zip(shapes)
             .take_while(|(_, input)| input.steps.is_some())
             .map(|(layer, _)| &layer.recipe);
-        let masked = layers[0].recipe.embedding().is_some_and(|e| e.mask_zero);
-        let turned = |layer: &LayerRecipe| {
-            let recurrent = layer.recurrent();
-            recurrent.is_some_and(|r| r.bidirectional.is_some() || r.go_backwards)
+        let first = |own: &dyn Fn(&LayerRecipe) -> bool| {
+            let at = over_time.clone().position(own);
+            at.unwrap_or(usize::MAX)
         };
-        let random = |layer: &LayerRecipe| match layer {
-            LayerRecipe::Dropout { .. } | LayerRecipe::SpatialDropout { .. } => true,
-            _ => layer
-                .recurrent()
-                .is_some_and(|r| r.dropout > 0.0 || r.recurrent_dropout > 0.0),
-        };
-        if masked || over_time.clone().any(turned) {
-            Self::Own
-        } else if over_time.any(random) {
-            Self::SharedUntrained
-        } else {
-            Self::Shared
+        if layers[0].recipe.embedding().is_some_and(|e| e.mask_zero) {
+            return Self {
+                always: 0,
+                training: 0,
+            };
+        }
+        Self {
+            always: first(&|layer| {
+                let recurrent = layer.recurrent();
+                recurrent.is_some_and(|r| r.bidirectional.is_some() || r.go_backwards)
+            }),
+            training: first(&|layer| match layer {
+                LayerRecipe::Dropout { .. } | LayerRecipe::SpatialDropout { .. } => true,
+                _ => layer
+                    .recurrent()
+                    .is_some_and(|r| r.dropout > 0.0 || r.recurrent_dropout > 0.0),
+            }),
+        }
+    }
+
+    fn from(self, training: bool) -> usize {
+        match training {
+            true => self.always.min(self.training),
+            false => self.always,
         }
     }
 }
@@ -311,8 +351,12 @@ impl Pads {
 pub struct Workspace<R> {
     /// The rows.
     pub layout: Layout,
+    /// The same where each has its own pads, for the layers from which on they have.
+    apart: Layout,
     /// Each layer's output.
     pub outputs: Vec<Vec<R>>,
+    /// The output below the first of those layers, as it reads it.
+    spread: Vec<R>,
     saved: Vec<Saved<R>>,
     /// By layer and weight; the embedding's entry is empty.
     pub weight_gradients: Vec<Vec<Vec<R>>>,
