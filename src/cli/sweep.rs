@@ -153,6 +153,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 finished += 1;
                 let line = run_line(&done);
                 record.add(*done)?;
+                record.put("runs.svg", &plot(&record.runs))?;
                 kept.remove()?;
                 progress.note(line);
             }
@@ -165,6 +166,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     searched?;
     kept.close();
 
+    // Also where all had been done before.
     record.put("runs.svg", &plot(&record.runs))?;
     let table = Table::new(&record.runs);
     let best = match table.best() {
