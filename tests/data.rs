@@ -369,3 +369,45 @@ fn vectors_are_trained_on_texts_without_labels_and_known_again() {
     );
     assert!(!room.path("none.txt").exists());
 }
+
+#[test]
+fn sentences_are_composed_from_the_templates_that_the_models_learn_negation_from() {
+    let room = Room::new();
+    for (name, count) in [("imdb", "6000"), ("naver", "8000")] {
+        let templates = format!(
+            "{}/models/recipes/{name}-templates.txt",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let args = ["data", "compose", &templates, "--count", count];
+        let composed = said(&room, &args, "");
+        assert_eq!(composed, said(&room, &args, ""));
+        let mut seen = std::collections::HashSet::new();
+        let mut positive = 0;
+        for line in composed.lines() {
+            let (label, sentence) = line.split_once('\t').unwrap();
+            positive += usize::from(label == "positive");
+            assert!(label == "positive" || label == "negative", "{line}");
+            assert!(!sentence.contains(['{', '}', '|', '\t']), "{line}");
+            assert!(seen.insert(sentence), "{line} twice");
+        }
+        assert_eq!(
+            (seen.len(), positive * 2),
+            (count.parse().unwrap(), seen.len())
+        );
+        room.write(&format!("{name}.tsv"), &composed);
+        let described = said(&room, &["data", "describe", &format!("{name}.tsv")], "");
+        assert!(
+            described.contains(&format!("rows        {count}\nduplicates  0\n")),
+            "{described}"
+        );
+    }
+    room.write("wrong.txt", "+ a fine {thing}\n- none\n");
+    let output = room.run(&["data", "compose", "wrong.txt", "--out", "out.tsv"], b"");
+    assert_eq!(output.status.code(), Some(1));
+    let error = stderr(&output);
+    assert!(
+        error.contains("wrong.txt: line 1: there is no slot \"thing\""),
+        "{error}"
+    );
+    assert!(!room.path("out.tsv").exists());
+}

@@ -1,5 +1,6 @@
 //! `sentiment data`: a look at reviews before anything is trained on them.
 
+mod compose;
 mod split;
 
 use std::io::{self, Write as _};
@@ -33,6 +34,8 @@ enum Action {
     Encode(EncodeArgs),
     /// Write the rows that a training learns from, and those that it does not, as JSON lines.
     Split(split::SplitArgs),
+    /// Compose labelled sentences from templates, to learn what reviews hardly show, such as negation.
+    Compose(compose::ComposeArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -107,6 +110,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         Action::Describe(args) => describe(args),
         Action::Encode(args) => encode(args),
         Action::Split(args) => split::run(args),
+        Action::Compose(args) => compose::run(args),
     }
 }
 

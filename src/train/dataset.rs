@@ -19,6 +19,7 @@ mod sources;
 mod split;
 mod survey;
 mod tab;
+mod templates;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -34,6 +35,7 @@ pub use shuffle::shuffle;
 pub use sources::{DataArg, check_sources, override_columns};
 pub use split::{Splits, split};
 pub use survey::{Described, Survey};
+pub use templates::{Templates, TemplatesError};
 
 use crate::recipe::DataRecipe;
 use crate::sentiment::Label;
