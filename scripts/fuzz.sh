@@ -24,8 +24,8 @@ for target in request lines tokenizer manifest recipe dataset import vectors; do
     # Something to begin with.
     cp tests/fuzz/seeds/"$target"/* "$corpus/"
     case $target in
-        tokenizer) cp models/naver/1/tokenizer.json "$corpus/naver" ;;
-        manifest) cp models/naver/1/manifest.json "$corpus/naver" ;;
+        tokenizer) cp models/naver/*/tokenizer.json "$corpus/naver" ;;
+        manifest) cp models/naver/*/manifest.json "$corpus/naver" ;;
         recipe) cp models/recipes/*.toml "$corpus/" ;;
     esac
     echo "fuzzing $target for $seconds s" >&2

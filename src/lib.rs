@@ -25,7 +25,7 @@
 //! use sentiment::engine::{Engine, EngineSettings};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let bundle = Arc::new(Bundle::load(Path::new("models/naver/1"))?);
+//! let bundle = Arc::new(Bundle::load(Path::new("models/naver/2"))?);
 //! assert_eq!(bundle.encoder.tokenize("배송이 빨라요").tokens.len(), 7);
 //! let settings = EngineSettings { device: Device::Cpu, threads: 1, max_batch: 64, queue: 1 };
 //! let engine = Engine::start(&Runtime::load()?, bundle, settings, None)?;

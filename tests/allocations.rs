@@ -160,7 +160,7 @@ const OF_A_TEXT: usize = 40;
 
 #[test]
 fn a_text_takes_a_few_pieces_of_memory_however_long_it_is_and_however_many_came_before() {
-    let bundle = Bundle::load(Path::new("models/naver/1")).unwrap();
+    let bundle = Bundle::load(Path::new("models/naver/2")).unwrap();
     let settings = EngineSettings {
         device: Device::Cpu,
         threads: 1,

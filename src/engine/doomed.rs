@@ -8,7 +8,7 @@ use super::rows::Rows;
 use super::*;
 
 fn naver() -> Arc<Bundle> {
-    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/naver/1");
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/naver/2");
     Arc::new(Bundle::load(&models).unwrap())
 }
 

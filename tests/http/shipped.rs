@@ -149,3 +149,30 @@ fn a_line_that_waits_for_a_place_in_the_queue_is_not_late_for_it() {
     let refused = answers.lines().find(|line| line.contains("error"));
     assert_eq!(refused, None);
 }
+
+/// Sentences of other kinds than the templates that the models learned negation from, none of them among those.
+#[test]
+fn most_sentences_with_a_negation_are_understood() {
+    for sentences in [
+        include_str!("../fixtures/negation/en.tsv"),
+        include_str!("../fixtures/negation/ko.tsv"),
+    ] {
+        let (labels, texts): (Vec<&str>, Vec<&str>) = sentences
+            .lines()
+            .map(|line| line.split_once('\t').unwrap())
+            .unzip();
+        let answers = answers(&texts);
+        let wrong: Vec<&str> = answers
+            .iter()
+            .zip(labels.iter().zip(&texts))
+            .filter(|([alone, ..], (label, _))| alone["label"] != **label)
+            .map(|(_, (_, text))| *text)
+            .collect();
+        assert!(
+            wrong.len() * 6 <= texts.len(),
+            "{} of {}: {wrong:#?}",
+            wrong.len(),
+            texts.len()
+        );
+    }
+}

@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn an_lstm_with_what_ours_does_not_know_stays_as_it_is() {
-        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/naver/1/model.onnx");
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/naver/2/model.onnx");
         let onnx = std::fs::read(models).unwrap();
         let mut model = Model::decode(&*onnx).unwrap();
         for node in &mut model.graph.as_mut().unwrap().node {

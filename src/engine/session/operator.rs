@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_panic_in_an_operator_comes_out_where_the_session_was_run() {
-        let naver = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/naver/1");
+        let naver = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/naver/2");
         let bundle = Bundle::load(&naver).unwrap();
         let mut model = Model::decode(&*bundle.onnx).unwrap();
         model.opset_import.push(crate::onnx::OperatorSet {
