@@ -1,6 +1,7 @@
 //! Sockets: accepted up to a limit, given time for each head and between requests, and drained within bounds.
 
 mod door;
+mod inline;
 mod streams;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
 use door::{Door, Guest};
+use inline::Inline;
 use streams::Streams;
 
 /// What clients may cost before they have asked for anything.
@@ -160,8 +162,7 @@ impl Connection {
         stream.set_write_timeout(Some(self.idle));
         let io = TokioIo::new(Box::pin(stream));
         let connection = self.builder.serve_connection(io, service).into_owned();
-        let connection = self.watcher.watch(connection);
-        tokio::pin!(connection);
+        let mut connection = Inline::new(self.watcher.watch(connection));
         // hyper's own clock starts only once it knows which HTTP the client speaks, which a silent one never says.
         tokio::select! {
             ended = &mut connection => return log(ended),
