@@ -27,11 +27,22 @@ for target in request lines tokenizer manifest recipe dataset import vectors; do
         tokenizer) cp models/naver/*/tokenizer.json "$corpus/naver" ;;
         manifest) cp models/naver/*/manifest.json "$corpus/naver" ;;
         recipe) cp models/recipes/*.toml "$corpus/" ;;
+        import)
+            # The first byte says what kind of file it is.
+            for file in tests/fixtures/keras_small/*/model.{h5,keras,onnx}; do
+                case $file in *.h5) kind=0 ;; *.keras) kind=1 ;; *) kind=2 ;; esac
+                { printf "\\$kind" && cat "$file"; } >"$corpus/$(basename "$(dirname "$file")").${file##*.}"
+            done
+            ;;
     esac
+    # Names that a reader asks for are not found by chance.
+    find "$corpus" -type f -exec cat {} + | LC_ALL=C grep -aoE '[A-Za-z_][A-Za-z_0-9]{3,30}' | sort | uniq -c | sort -rn | awk 'NR <= 500 { print "\"" $2 "\"" }' \
+        >"$root/$target.words"
     echo "fuzzing $target for $seconds s" >&2
     fuzz run --fuzz-dir tests/fuzz --sanitizer none "$target" "$corpus" -- \
         -artifact_prefix="$root/artifacts/$target/" -max_total_time="$seconds" -max_len=65536 -rss_limit_mb=4096 -timeout=20 \
-        -print_final_stats=1 2>&1 | grep -E '^(stat::number_of_executed|SUMMARY|==|thread|.*panicked)' || {
+        -report_slow_units=5 -dict="$root/$target.words" -print_final_stats=1 2>&1 |
+        grep -aE '^(stat::(number_of_executed|slowest|peak_rss)|SUMMARY|==|Slowest|thread|.*panicked)' || {
         echo "fuzz: $target failed: see .fuzz/artifacts/$target" >&2
         exit 1
     }

@@ -1,7 +1,7 @@
 //! What must hold of anything that comes from outside. The fuzzer looks for what breaks it; what it once found lies in `seeds/` and is
 //! tried by `cargo test`.
 
-use std::io::Write as _;
+use std::io::{Cursor, Write as _};
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -14,6 +14,8 @@ use sentiment::recipe::Recipe;
 use sentiment::text::Tokenizer;
 use sentiment::train::dataset::{DataArg, read};
 use sentiment::vectors::WordVectors;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
 
 /// The name of a target, and what it tries.
 pub type Check = (&'static str, fn(&[u8]));
@@ -148,9 +150,31 @@ pub fn import(bytes: &[u8]) {
     let Some((kind, file)) = bytes.split_first() else {
         return;
     };
-    let kinds = ["model.h5", "model.keras", "model.onnx"];
-    let name = kinds[usize::from(*kind) % kinds.len()];
-    is_model(Path::new(name), file.to_vec());
+    match kind % 4 {
+        0 => is_model(Path::new("model.h5"), file.to_vec()),
+        1 => is_model(Path::new("model.keras"), file.to_vec()),
+        2 => is_model(Path::new("model.onnx"), file.to_vec()),
+        _ => is_model(Path::new("model.keras"), packed(file)),
+    };
+}
+
+/// A `.keras` archive of a description and, from HDF5's signature on, weights: one byte that changed would damage an archive, and
+/// its parts would never be seen.
+fn packed(parts: &[u8]) -> Vec<u8> {
+    let mark = b"\x89HDF\r\n\x1a\n";
+    let at = parts.windows(mark.len()).position(|window| window == mark);
+    let (description, weights) = parts.split_at(at.unwrap_or(parts.len()));
+    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, part) in [
+        ("metadata.json", &br#"{"keras_version": "3.0.0"}"#[..]),
+        ("config.json", description),
+        ("model.weights.h5", weights),
+    ] {
+        let options = SimpleFileOptions::default();
+        archive.start_file(name, options).expect("there is room");
+        archive.write_all(part).expect("there is room");
+    }
+    archive.finish().expect("there is room").into_inner()
 }
 
 /// A set of word vectors: the first byte chooses the kind, the rest is the file.
