@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "keras_exports/onnx.rs"]
+mod onnx;
 #[expect(dead_code, reason = "other tests send signals")]
 mod program;
 
@@ -46,6 +48,7 @@ fn an_imported_model_answers_texts_as_keras_did() {
     let said = String::from_utf8(output.stdout).unwrap();
     for words in [
         "Keras 2.15.0",
+        "its tokenizer gives ids up to 94, and ids below 95 are taken",
         "34705 parameters, trim table",
         "wrote models/chars/1",
     ] {
@@ -115,6 +118,40 @@ fn what_a_graph_costs_as_it_is_is_said() {
         "{said}"
     );
     assert!(said.contains("models activate chars@2"), "{said}");
+}
+
+/// A graph whose loop goes round 2^60 times, with this in its body, and the arguments that import it.
+fn endless(room: &Room, body: &[u8]) -> [&'static str; 9] {
+    room.write("endless.onnx", onnx::looping(1 << 60, body));
+    room.write("words.json", r#"{"a": 1, "b": 2}"#);
+    [
+        "import",
+        "--name",
+        "x",
+        "--model",
+        "endless.onnx",
+        "--tokenizer",
+        "words.json",
+        "--time-limit",
+        "1",
+    ]
+}
+
+#[test]
+fn a_graph_that_never_answers_is_given_up_and_not_published() {
+    // The runtime never looks up from a loop with nothing in it.
+    for body in [onnx::node("Sigmoid", "v", "w"), Vec::new()] {
+        let room = Room::new();
+        let output = room.run(&endless(&room, &body), b"");
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(
+            said.contains("was tried for 1 s and has not answered"),
+            "{said}"
+        );
+        assert!(!room.path("models").exists());
+    }
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! `sentiment import`: a model of Keras or an ONNX graph in, a bundle out.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::Usage;
+use super::{Usage, say};
 use crate::bundle;
 use crate::engine::session::Runtime;
 use crate::import::{Head, Request, Served, VocabularyArguments, import};
@@ -80,13 +81,16 @@ pub(super) struct Args {
     /// Serve an ONNX graph as it is, even where it can be rebuilt.
     #[arg(long)]
     as_it_is: bool,
+    /// How long an ONNX graph may take for all that it is tried on; a loop in it need not end.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..))]
+    time_limit: u64,
 }
 
 /// Runs the command.
 pub(super) fn run(args: Args) -> anyhow::Result<()> {
-    if !valid_name(&args.name) {
+    if !valid_name(&args.name) || args.name == "recipes" {
         return Err(Usage(format!(
-            "--name {:?}: 1 to 64 of a-z, 0-9 and '-', starting with a letter",
+            "--name {:?}: 1 to 64 of a-z, 0-9 and '-', starting with a letter, and not \"recipes\"",
             args.name
         ))
         .into());
@@ -121,13 +125,20 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
             logit: args.logit,
         },
         as_it_is: args.as_it_is,
+        limit: Duration::from_secs(args.time_limit),
     };
     let imported = import(&runtime, (&args.model, &args.tokenizer), &request)?;
     let draft = imported.draft;
-    println!("{} of {}", args.model.display(), imported.producer);
+    say(format_args!(
+        "{} of {}\nits tokenizer gives ids up to {}, and ids below {} are taken\n",
+        args.model.display(),
+        imported.producer,
+        imported.largest_id,
+        draft.rows
+    ));
     match imported.served {
-        Served::Rebuilt(proof) => println!(
-            "rebuilt as a network of {} parameters, trim {}, and proven in ONNX Runtime on {} rows: largest difference {:.1e}",
+        Served::Rebuilt(proof) => say(format_args!(
+            "rebuilt as a network of {} parameters, trim {}, and proven in ONNX Runtime on {} rows: largest difference {:.1e}\n",
             draft
                 .layers
                 .iter()
@@ -136,23 +147,23 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
             draft.trim,
             proof.rows,
             proof.worst
-        ),
-        Served::AsItIs(reason) => println!(
+        )),
+        Served::AsItIs(reason) => say(format_args!(
             "served as it is ({reason}): every text runs through all {} steps, however short it is; a .h5 or .keras file of \
-             the same model would be rebuilt and run as many steps as a text has tokens",
+             the same model would be rebuilt and run as many steps as a text has tokens\n",
             draft.recipe.padding.maxlen
-        ),
+        )),
     }
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot create {}", args.out.display()))?;
     let name = draft.recipe.name.clone();
     let written = bundle::write(&args.out, draft)?;
-    println!("wrote {}", written.dir.display());
+    say(format_args!("wrote {}\n", written.dir.display()));
     if !written.activated {
-        println!(
-            "it does not serve yet: sentiment models activate {name}@{}",
+        say(format_args!(
+            "it does not serve yet: sentiment models activate {name}@{}\n",
             written.version
-        );
+        ));
     }
     Ok(())
 }

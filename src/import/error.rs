@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::engine::session::SessionError;
 use crate::recipe::RecipeError;
@@ -70,6 +71,15 @@ pub enum ImportError {
     /// The runtime refuses the graph.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// The graph was given up.
+    #[error(
+        "the graph was tried for {} s and has not answered: a loop in it may have no end, or --time-limit gives it longer",
+        limit.as_secs_f64()
+    )]
+    Endless {
+        /// What it was given.
+        limit: Duration,
+    },
 }
 
 impl ImportError {

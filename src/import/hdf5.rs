@@ -2,20 +2,60 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use hdf5_pure::{AttrValue, DType, Dataset, File};
+use hdf5_pure::{AttrValue, DType, Dataset, File, FormatError, Source};
 use ndarray::ArrayD;
 
 use crate::system::available_memory;
 
-/// How much more than the file's bytes all arrays together may hold. Keras does not compress them; others may.
+/// How much more than the file's bytes all arrays together may hold, and may be read of it. Keras does not compress arrays;
+/// others may. Names and texts may lead to the same bytes any number of times.
 const UNPACKED: u64 = 64;
+
+/// What may be read of the smallest file: what says how it is made is read more than once.
+const LEAST_READ: u64 = 16 << 20;
 
 /// An open file.
 pub(super) struct Hdf5 {
     file: File,
     /// Bytes that arrays may still take.
     room: Cell<u64>,
+    /// Bytes that may still be read.
+    unread: Arc<AtomicU64>,
+}
+
+/// The file's bytes, of which no more is handed out than was allowed; `0` says that more was asked for.
+struct Metered {
+    bytes: Vec<u8>,
+    unread: Arc<AtomicU64>,
+}
+
+impl Source for Metered {
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FormatError> {
+        let order = Ordering::Relaxed;
+        let take = |unread: u64| unread.checked_sub(buffer.len() as u64);
+        if self.unread.try_update(order, order, take).is_err() {
+            self.unread.store(0, order);
+            return Err(FormatError::Source("read too often".to_owned()));
+        }
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let part = self
+            .bytes
+            .get(from..)
+            .and_then(|rest| rest.get(..buffer.len()));
+        let part = part.ok_or(FormatError::UnexpectedEof {
+            expected: from.saturating_add(buffer.len()),
+            available: self.bytes.len(),
+        })?;
+        buffer.copy_from_slice(part);
+        Ok(())
+    }
 }
 
 impl Hdf5 {
@@ -33,11 +73,17 @@ impl Hdf5 {
             ));
         }
         let room = (bytes.len() as u64).saturating_mul(UNPACKED);
+        let unread = Arc::new(AtomicU64::new(room.max(LEAST_READ)));
         let room = room.min(available_memory().unwrap_or(u64::MAX));
-        File::from_bytes(bytes)
+        let source = Metered {
+            bytes,
+            unread: Arc::clone(&unread),
+        };
+        File::from_source(source)
             .map(|file| Self {
                 file,
                 room: Cell::new(room),
+                unread,
             })
             .map_err(|error| format!("not HDF5: {error}"))
     }
@@ -45,7 +91,7 @@ impl Hdf5 {
     /// A text attribute of a group; `/` is the root.
     ///
     /// # Errors
-    /// The group's attributes cannot be read.
+    /// The group's attributes cannot be read, or are larger than such a file can hold.
     pub fn text(&self, group: &str, name: &str) -> Result<Option<String>, String> {
         let attributes = self.attributes(group)?;
         let value = attributes.get(name);
@@ -55,7 +101,7 @@ impl Hdf5 {
     /// A list of texts; Keras cuts a long one into `name0`, `name1`, ...
     ///
     /// # Errors
-    /// The group's attributes cannot be read.
+    /// As of [`Self::text`].
     pub fn texts(&self, group: &str, name: &str) -> Result<Option<Vec<String>>, String> {
         let attributes = self.attributes(group)?;
         if let Some(value) = attributes.get(name) {
@@ -111,7 +157,14 @@ impl Hdf5 {
             "/" => self.file.root().attrs(),
             _ => self.file.group(group)?.attrs(),
         };
-        read().map_err(|error| format!("{group}: {error}"))
+        let attributes = read();
+        // What could not be read is left out of them without a word.
+        if self.unread.load(Ordering::Relaxed) == 0 {
+            return Err(format!(
+                "{group}: its attributes are larger than a file of this length can hold"
+            ));
+        }
+        attributes.map_err(|error| format!("{group}: {error}"))
     }
 }
 

@@ -15,6 +15,7 @@ mod stack;
 mod vocabulary;
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::bundle::{Draft, ImportRecord, digest};
 use crate::engine::session::Runtime;
@@ -56,6 +57,8 @@ pub struct Request {
     pub head: Head,
     /// An ONNX graph is not rebuilt.
     pub as_it_is: bool,
+    /// The time in which a graph of another program has to answer all that it is tried on.
+    pub limit: Duration,
 }
 
 /// A model on its way into a folder of models.
@@ -65,6 +68,8 @@ pub struct Imported {
     pub draft: Draft,
     /// Who wrote the file.
     pub producer: String,
+    /// The largest id that the tokenizer gives out.
+    pub largest_id: i64,
     /// What will be served.
     pub served: Served,
 }

@@ -6,7 +6,7 @@ use super::onnx::Foreign;
 use super::stack::Stack;
 use super::{ImportError, Imported, Request, Served};
 use crate::bundle::{Draft, LayerSummary, Metrics, TrainingRecord, Trim};
-use crate::engine::session::{Device, Runtime, Session, SessionOptions};
+use crate::engine::session::{Device, Runtime, Session, SessionError, SessionOptions, Timed};
 use crate::recipe::{DataRecipe, FitRecipe, LayerRecipe, Recipe};
 use crate::sentiment::{Calibration, sigmoid};
 use crate::text::Encoder;
@@ -54,7 +54,7 @@ pub(super) fn network(
     runtime: &Runtime,
     stack: Stack,
     (encoder, request): (Encoder, &Request),
-    original: Option<&mut Session>,
+    original: Option<&mut Timed>,
 ) -> Result<Imported, ImportError> {
     let maxlen = encoder.spec().padding.maxlen;
     let rows = embedding_rows(&stack.layers)?;
@@ -102,6 +102,7 @@ pub(super) fn network(
     Ok(Imported {
         draft,
         producer: stack.producer,
+        largest_id: encoder.largest_id(),
         served: Served::Rebuilt(proof),
     })
 }
@@ -122,7 +123,8 @@ pub(super) fn graph(
         device: Device::Cpu,
         standard: false,
     };
-    let mut session = Session::open(runtime, &onnx, options)?;
+    let session = Session::open(runtime, &onnx, options)?;
+    let mut session = Timed::new(session, request.limit)?;
     let reason = if request.as_it_is {
         "as asked".to_owned()
     } else {
@@ -165,6 +167,7 @@ pub(super) fn graph(
     Ok(Imported {
         draft,
         producer: foreign.producer.clone(),
+        largest_id: encoder.largest_id(),
         served: Served::AsItIs(reason),
     })
 }
@@ -230,7 +233,7 @@ fn proof_rows(encoder: &Encoder, rows: usize) -> Vec<Vec<i64>> {
 
 /// Compares a graph with what a network answers.
 fn agrees(
-    session: &mut Session,
+    session: &mut Timed,
     encoder: &Encoder,
     proven: &[(&[i64], f64)],
 ) -> Result<(), ImportError> {
@@ -250,7 +253,7 @@ fn agrees(
 
 /// The logits of rows padded to their full length.
 fn full_rows(
-    session: &mut Session,
+    session: &mut Timed,
     encoder: &Encoder,
     rows: &[&[i64]],
 ) -> Result<Vec<f64>, ImportError> {
@@ -261,7 +264,11 @@ fn full_rows(
         rows.iter()
             .for_each(|row| encoder.pad(row, maxlen, &mut ids));
         let lengths = vec![maxlen as i64; rows.len()];
-        let answers = session.run(&ids, (rows.len(), maxlen), &lengths)?;
+        let answers = session.run(ids, (rows.len(), maxlen), lengths);
+        let answers = answers.map_err(|error| match error {
+            SessionError::Endless { limit } => ImportError::Endless { limit },
+            error => error.into(),
+        })?;
         logits.extend(answers.into_iter().map(f64::from));
     }
     Ok(logits)

@@ -7,11 +7,13 @@
 
 mod back;
 mod folder;
+mod onnx;
 mod refused;
 
 use std::fs;
 use std::io::{sink, stdout};
 use std::path::Path;
+use std::time::Duration;
 
 use folder::{Case, Predictions, each_file, fixtures, folders};
 use sentiment::bundle::{self, Bundle, Trim};
@@ -37,6 +39,7 @@ fn request(maxlen: usize) -> Request {
         vocabulary: VocabularyArguments::default(),
         head: Head::default(),
         as_it_is: false,
+        limit: Duration::from_secs(600),
     }
 }
 
@@ -147,6 +150,7 @@ fn answers_as_keras(file: &Path, predictions: &Predictions) -> String {
         draft,
         producer,
         served,
+        ..
     } = imported(file, room.path(), &mut request);
     let written = bundle::write(room.path(), draft).unwrap();
     let bundle = Bundle::load(&written.dir).unwrap();

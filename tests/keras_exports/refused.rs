@@ -3,21 +3,30 @@
 use std::fs;
 use std::io::{Cursor, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use sentiment::engine::session::Runtime;
-use sentiment::import::{Imported, Served, import};
+use sentiment::import::{Imported, Request, Served, import};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use super::{fixtures, request};
+use super::{fixtures, onnx, request};
 
 /// Imports a file of rows of 9 with two words; the error as it is shown.
 fn outcome(file: &Path) -> Result<Imported, String> {
+    outcome_within(request(9).limit, file)
+}
+
+fn outcome_within(limit: Duration, file: &Path) -> Result<Imported, String> {
     let room = tempfile::tempdir().unwrap();
     let tokenizer = room.path().join("words.json");
     fs::write(&tokenizer, "{\"a\": 1, \"b\": 2}").unwrap();
     let runtime = Runtime::load().unwrap();
-    import(&runtime, (file, &tokenizer), &request(9)).map_err(|error| error.to_string())
+    let request = Request {
+        limit,
+        ..request(9)
+    };
+    import(&runtime, (file, &tokenizer), &request).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -68,50 +77,6 @@ fn keras_exports_with_layers_of_no_place_here_are_refused_by_position_and_name()
     }
 }
 
-/// Protocol buffers by hand: ONNX as no converter writes it.
-mod onnx {
-    fn varint(mut number: usize) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        while number > 127 {
-            bytes.push(u8::try_from(number & 127).unwrap() | 128);
-            number >>= 7;
-        }
-        bytes.push(u8::try_from(number).unwrap());
-        bytes
-    }
-
-    /// A field that holds bytes.
-    pub fn field(number: usize, payload: &[u8]) -> Vec<u8> {
-        [&*varint(number << 3 | 2), &*varint(payload.len()), payload].concat()
-    }
-
-    /// A field that holds a number.
-    pub fn number(field: usize, value: usize) -> Vec<u8> {
-        [varint(field << 3), varint(value)].concat()
-    }
-
-    /// A node of a graph.
-    pub fn node(op: &str, input: &str, output: &str) -> Vec<u8> {
-        let texts = [(1, input), (2, output), (4, op)];
-        let fields = texts.map(|(number, text)| field(number, text.as_bytes()));
-        field(1, &fields.concat())
-    }
-
-    fn value(name: &str, steps: usize) -> Vec<u8> {
-        let rows = field(1, &field(2, b"N"));
-        let steps = field(1, &number(1, steps));
-        let tensor = [number(1, 1), field(2, &[rows, steps].concat())].concat();
-        [field(1, name.as_bytes()), field(2, &field(1, &tensor))].concat()
-    }
-
-    /// A graph from `x` of 9 floats to `y` of one.
-    pub fn model(nodes: &[u8]) -> Vec<u8> {
-        let ends = [field(11, &value("x", 9)), field(12, &value("y", 1))].concat();
-        let graph = [nodes, &ends].concat();
-        [number(1, 8), field(7, &graph), field(8, &number(2, 17))].concat()
-    }
-}
-
 #[test]
 fn keras_exports_made_to_do_harm_are_refused_by_file_and_place() {
     for (name, words) in [
@@ -134,6 +99,10 @@ fn keras_exports_made_to_do_harm_are_refused_by_file_and_place() {
         (
             "text.keras",
             "layers/embedding/vars/0: its values are no numbers",
+        ),
+        (
+            "texts.keras",
+            "layers/embedding/vars: its attributes are larger than a file of this length can hold",
         ),
     ] {
         let refused = outcome(&fixtures("keras_hostile").join(name)).unwrap_err();
@@ -179,6 +148,23 @@ fn keras_exports_made_to_do_harm_are_refused_by_file_and_place() {
 }
 
 #[test]
+fn keras_exports_whose_loops_have_no_end_are_given_up() {
+    let room = tempfile::tempdir().unwrap();
+    let file = room.path().join("loop.onnx");
+    let body = onnx::node("Sigmoid", "v", "w");
+    fs::write(&file, onnx::looping(3, &body)).unwrap();
+    let imported = outcome(&file).unwrap();
+    assert!(matches!(imported.served, Served::AsItIs(_)));
+    assert_eq!(imported.producer, "an unknown program");
+    fs::write(&file, onnx::looping(1 << 60, &body)).unwrap();
+    let refused = outcome_within(Duration::from_millis(100), &file).unwrap_err();
+    assert!(
+        refused.contains("was tried for 0.1 s and has not answered"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn keras_exports_that_read_one_array_often_hold_it_once() {
     // 2 MB, and 20,000 values that are the same: 40 GB as copies.
     let numbers = 1 << 19;
@@ -192,14 +178,7 @@ fn keras_exports_that_read_one_array_often_hold_it_once() {
     for at in 0..20_000 {
         graph.extend(onnx::node("Identity", "c", &format!("c{at}")));
     }
-    let kernel = [
-        onnx::number(1, 9),
-        onnx::number(1, 1),
-        onnx::number(2, 1),
-        onnx::field(8, b"w"),
-        onnx::field(9, &[0; 36]),
-    ];
-    graph.extend(onnx::field(5, &kernel.concat()));
+    graph.extend(onnx::zeros("w", 9, 1));
     let product: Vec<Vec<u8>> = [(1, "x"), (1, "w"), (2, "y"), (4, "MatMul")]
         .map(|(number, text)| onnx::field(number, text.as_bytes()))
         .into();

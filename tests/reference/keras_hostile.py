@@ -21,7 +21,7 @@ FLATTEN = {"class_name": "Flatten", "config": {"name": "flatten"}}
 DENSE = {"class_name": "Dense", "config": {"name": "dense", "units": 1, "activation": "sigmoid"}}
 
 
-def keras(path, fill, layers):
+def keras(path, fill, layers, change=bytes):
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         fill(file)
@@ -29,7 +29,7 @@ def keras(path, fill, layers):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("config.json", json.dumps(config))
         archive.writestr("metadata.json", '{"keras_version": "3.0.0"}')
-        archive.writestr("model.weights.h5", buffer.getvalue())
+        archive.writestr("model.weights.h5", change(buffer.getvalue()))
 
 
 def loop(file):
@@ -62,6 +62,18 @@ def text(file):
     file.create_dataset("layers/embedding/vars/0", data=np.array([b"a", b"b"]))
 
 
+def texts(file):
+    # With `same_text`: 4,000 texts of 64 kB that are one and the same, 256 MB in 130 kB.
+    group = file.create_group("layers/embedding/vars")
+    group.attrs.create("names", ["x" * (1 << 16)] + [""] * 3999, dtype=h5py.string_dtype())
+
+
+def same_text(contents):
+    """Each text of the list is its first one: a length, the address of a heap and a number in it, 16 bytes."""
+    at = contents.index((1 << 16).to_bytes(4, "little") + contents.rindex(b"GCOL").to_bytes(8, "little"))
+    return contents[:at] + contents[at : at + 16] * 4000 + contents[at + 16 * 4000 :]
+
+
 def one_row(file):
     file.create_dataset("layers/embedding/vars/0", data=np.ones((1, 4), "f4"))
     file.create_dataset("layers/dense/vars/0", data=np.ones((36, 1), "f4"))
@@ -73,4 +85,5 @@ if __name__ == "__main__":
     out.mkdir(parents=True, exist_ok=True)
     for make in [loop, huge, deflated, wide, text]:
         keras(out / f"{make.__name__}.keras", make, [INPUT, EMBEDDING, LSTM])
+    keras(out / "texts.keras", texts, [INPUT, EMBEDDING, LSTM], same_text)
     keras(out / "one_row.keras", one_row, [INPUT, EMBEDDING, FLATTEN, DENSE])

@@ -6,6 +6,7 @@
 //! the runtime's own pools count the host's cores, not the cgroup's.
 
 mod graph;
+mod limit;
 mod lstm;
 mod operator;
 
@@ -13,15 +14,18 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::bundle::Trim;
 use ort::environment::Environment;
 use ort::ep::{CUDA, ExecutionProviderDispatch};
 use ort::logging::LogLevel;
+use ort::session::RunOptions;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::TensorRef;
 
 pub use crate::config::Device;
+pub use limit::Timed;
 
 /// Why the runtime, a graph or a batch is refused.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +55,12 @@ pub enum SessionError {
     /// The runtime failed.
     #[error("inference failed: {0}")]
     Run(String),
+    /// It was given up.
+    #[error("the graph did not answer within {} s", limit.as_secs_f64())]
+    Endless {
+        /// What it was given.
+        limit: Duration,
+    },
 }
 
 /// How a session is opened.
@@ -226,20 +236,29 @@ impl Session {
         shape: (usize, usize),
         lengths: &[i64],
     ) -> Result<Vec<f32>, SessionError> {
+        self.answer((ids, shape, lengths), None)
+    }
+
+    fn answer(
+        &mut self,
+        (ids, shape, lengths): Batch<'_>,
+        options: Option<&RunOptions>,
+    ) -> Result<Vec<f32>, SessionError> {
         self.limits
             .check(ids, shape, lengths)
             .map_err(SessionError::Batch)?;
-        let failed = |error: ort::Error| SessionError::Run(one_line(&error.to_string()));
         let (batch, time) = shape;
         let ids = TensorRef::from_array_view(([batch, time], ids)).map_err(failed)?; // [batch, time]
         let lengths = TensorRef::from_array_view(([batch], lengths)).map_err(failed)?; // [batch]
-        let outputs = self
-            .inner
-            .run(ort::inputs!["ids" => ids, "lengths" => lengths])
-            .map_err(|error| {
-                operator::panic_on();
-                failed(error)
-            })?;
+        let inputs = ort::inputs!["ids" => ids, "lengths" => lengths];
+        let outputs = match options {
+            Some(options) => self.inner.run_with_options(inputs, options),
+            None => self.inner.run(inputs),
+        };
+        let outputs = outputs.map_err(|error| {
+            operator::panic_on();
+            failed(error)
+        })?;
         let (_, logits) = outputs["logit"]
             .try_extract_tensor::<f32>()
             .map_err(failed)?;
@@ -256,6 +275,13 @@ impl Session {
     pub fn provider(&self) -> &'static str {
         self.provider
     }
+}
+
+/// Ids, their shape, and lengths.
+type Batch<'a> = (&'a [i64], (usize, usize), &'a [i64]);
+
+fn failed(error: ort::Error) -> SessionError {
+    SessionError::Run(one_line(&error.to_string()))
 }
 
 fn commit(

@@ -42,7 +42,8 @@ pub(super) fn read(path: &Path, bytes: Vec<u8>, head: Head) -> Result<Stack, Imp
         let most = available_memory().unwrap_or(u64::MAX);
         let weights = archive.read("model.weights.h5", most);
         let weights = weights.and_then(Hdf5::open);
-        (json, version, Weights::Numbered(weights.map_err(refused)?))
+        let weights = weights.and_then(Weights::numbered);
+        (json, version, weights.map_err(refused)?)
     } else {
         let file = Hdf5::open(bytes).map_err(refused)?;
         let Some(json) = file.text("/", "model_config").map_err(refused)? else {
@@ -51,7 +52,7 @@ pub(super) fn read(path: &Path, bytes: Vec<u8>, head: Head) -> Result<Stack, Imp
             ));
         };
         let version = file.text("/", "keras_version").map_err(refused)?;
-        (json, version, Weights::Named(file))
+        (json, version, Weights::named(file))
     };
     let major = version.as_deref().and_then(|said| said.split('.').next());
     let major = match major.and_then(|major| major.parse::<u32>().ok()) {

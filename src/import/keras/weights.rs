@@ -1,16 +1,32 @@
 //! Where a file keeps a layer's weights: by name in `.h5`, by number in `.keras`.
 
+use std::collections::HashSet;
+
 use ndarray::ArrayD;
 
 use super::config::Described;
 use crate::import::hdf5::Hdf5;
 
-/// The two layouts.
-pub(super) enum Weights {
+/// The weights of all layers.
+pub(super) struct Weights {
+    file: Hdf5,
+    layout: Layout,
+}
+
+/// The two layouts, with the groups that are there.
+enum Layout {
     /// `model_weights/<layer>` with the attribute `weight_names`; Keras 2 and 3.
-    Named(Hdf5),
+    Named(HashSet<String>),
     /// `<root>/<layer>/vars/0`, the wrapped layers and cells in groups inside of it.
-    Numbered(Hdf5),
+    Numbered(Vec<Group>),
+}
+
+/// A group that may be a layer's.
+struct Group {
+    root: &'static str,
+    key: String,
+    /// The layer's name, if it stands beside the weights.
+    name: Option<String>,
 }
 
 /// Groups inside of a layer's, in the order of `get_weights()`.
@@ -27,24 +43,55 @@ const ROOTS: [&str; 3] = [
 ];
 
 impl Weights {
+    /// Those of `.h5`.
+    pub fn named(file: Hdf5) -> Self {
+        let groups = file.groups("model_weights").into_iter().collect();
+        Self {
+            file,
+            layout: Layout::Named(groups),
+        }
+    }
+
+    /// Those of `.keras`.
+    ///
+    /// # Errors
+    /// They are damaged.
+    pub fn numbered(file: Hdf5) -> Result<Self, String> {
+        let mut groups = Vec::new();
+        for root in ROOTS {
+            for key in file.groups(root) {
+                let group = format!("{root}/{key}");
+                let parts = file.groups(&group);
+                let name = match parts.iter().any(|part| part == "vars") {
+                    true => file.text(&format!("{group}/vars"), "name")?,
+                    false => None,
+                };
+                groups.push(Group { root, key, name });
+            }
+        }
+        Ok(Self {
+            file,
+            layout: Layout::Numbered(groups),
+        })
+    }
+
     /// A layer's weights in the order of `get_weights()`; none where the file has none for it.
     ///
     /// # Errors
     /// They are damaged.
     pub fn of(&self, layer: &Described) -> Result<Vec<ArrayD<f32>>, String> {
-        match self {
-            Self::Named(file) => {
-                if !file.groups("model_weights").contains(&layer.name) {
-                    return Ok(Vec::new());
-                }
+        let file = &self.file;
+        match &self.layout {
+            Layout::Named(groups) if !groups.contains(&layer.name) => Ok(Vec::new()),
+            Layout::Named(_) => {
                 let group = format!("model_weights/{}", layer.name);
                 let names = file.texts(&group, "weight_names")?.unwrap_or_default();
                 let paths = names.iter().map(|name| format!("{group}/{name}"));
                 paths.map(|path| file.array(&path)).collect()
             }
-            Self::Numbered(file) => {
+            Layout::Numbered(groups) => {
                 let mut weights = Vec::new();
-                if let Some(group) = numbered_group(file, layer)? {
+                if let Some(group) = numbered_group(groups, layer) {
                     collect(file, &group, MOST_DEPTH, &mut weights)?;
                 }
                 Ok(weights)
@@ -54,22 +101,14 @@ impl Weights {
 }
 
 /// The group of a layer: Keras says the layer's name beside its weights, else it is known by its number.
-fn numbered_group(file: &Hdf5, layer: &Described) -> Result<Option<String>, String> {
-    for root in ROOTS {
-        let groups = file.groups(root);
-        for group in &groups {
-            let group = format!("{root}/{group}");
-            if file.groups(&group).iter().any(|part| part == "vars")
-                && file.text(&format!("{group}/vars"), "name")?.as_deref() == Some(&layer.name)
-            {
-                return Ok(Some(group));
-            }
-        }
-        if groups.contains(&layer.key) {
-            return Ok(Some(format!("{root}/{}", layer.key)));
-        }
-    }
-    Ok(None)
+fn numbered_group(groups: &[Group], layer: &Described) -> Option<String> {
+    let found = ROOTS.iter().find_map(|root| {
+        let here = || groups.iter().filter(|group| group.root == *root);
+        here()
+            .find(|group| group.name.as_ref() == Some(&layer.name))
+            .or_else(|| here().find(|group| group.key == layer.key))
+    })?;
+    Some(format!("{}/{}", found.root, found.key))
 }
 
 fn collect(

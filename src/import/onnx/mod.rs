@@ -73,9 +73,12 @@ impl Foreign {
             maxlen,
             rows: table.map(|table| table.shape()[0]),
             parameters: constants.numbers(),
-            producer: format!("{} {}", model.producer_name, model.producer_version)
-                .trim()
-                .to_owned(),
+            producer: match &*model.producer_name {
+                "" => "an unknown program".to_owned(),
+                name => format!("{name} {}", model.producer_version)
+                    .trim_end()
+                    .to_owned(),
+            },
             graph,
             file,
         })
