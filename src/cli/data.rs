@@ -169,12 +169,16 @@ fn describe(args: &DescribeArgs) -> anyhow::Result<()> {
     if survey.rows == 0 {
         anyhow::bail!("there is no row with a text");
     }
+    // First, since a reader of the rest may go away.
+    if let Some(path) = &args.histogram {
+        let mut output = Output::open(path)?;
+        let svg = histogram_svg(&survey.lengths, unit);
+        let written = output.write_all(svg.as_bytes());
+        written.with_context(|| format!("cannot write {}", path.display()))?;
+        output.finish()?;
+    }
     let mut out = io::stdout().lock();
     write!(out, "{survey}")?;
-    if let Some(path) = &args.histogram {
-        std::fs::write(path, histogram_svg(&survey.lengths, unit))
-            .with_context(|| format!("cannot write {}", path.display()))?;
-    }
     Ok(out.flush()?)
 }
 

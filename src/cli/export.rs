@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::{Output, Usage};
+use super::{Output, Usage, say};
 use crate::bundle::{Bundle, Manifest, TOKENIZER, Trim, folder};
 use crate::import::{KerasFormat, keras_file, own_network};
 use crate::text::Side;
@@ -55,21 +55,21 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let mut output = Output::open(&args.file)?;
     output.write_all(&contents)?;
     output.finish()?;
-    println!("wrote {}", args.file.display());
-    println!(
-        "its tokenizer, for tokenizer_from_json: {}",
+    say(format_args!(
+        "wrote {}\nits tokenizer, for tokenizer_from_json: {}\n",
+        args.file.display(),
         dir.join(TOKENIZER).display()
-    );
+    ));
     match args.format {
-        Format::Keras => println!(
-            "it takes rows of pad_sequences with maxlen={}, padding={:?} and gives the uncalibrated probability, raw_score",
+        Format::Keras => say(format_args!(
+            "it takes rows of pad_sequences with maxlen={}, padding={:?} and gives the uncalibrated probability, raw_score\n",
             bundle.manifest.maxlen,
             keras_padding(&bundle.manifest)
-        ),
-        Format::Onnx => println!(
-            "it takes ids [batch, time] and lengths [batch], trimmed as \"{}\", and gives the uncalibrated logit",
+        )),
+        Format::Onnx => say(format_args!(
+            "it takes ids [batch, time] and lengths [batch], trimmed as \"{}\", and gives the uncalibrated logit\n",
             bundle.manifest.trim
-        ),
+        )),
     }
     Ok(())
 }

@@ -1,11 +1,12 @@
 //! Where answers go: standard output, a device or a pipe as they come, or a file that has its name only once it is complete.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
 use tempfile::TempPath;
@@ -22,8 +23,8 @@ pub enum Output {
     File {
         /// Its contents.
         writer: BufWriter<File>,
-        /// Its name until it is complete; whoever takes it out decides what becomes of it.
-        unfinished: Arc<Mutex<Option<TempPath>>>,
+        /// Its name until it is complete.
+        unfinished: Unfinished,
         /// Its name from then on.
         path: PathBuf,
     },
@@ -56,19 +57,9 @@ impl Output {
             .tempfile_in(folder)
             .with_context(cannot)?
             .into_parts();
-        let unfinished = Arc::new(Mutex::new(Some(unfinished)));
-        let on_interrupt_removed = Arc::clone(&unfinished);
-        on_interrupt(move || {
-            // Held to the end, so that a file that is complete is either named or removed.
-            let mut unfinished = lock(&on_interrupt_removed);
-            drop(unfinished.take());
-            note("error: interrupted");
-            std::process::exit(1);
-        })
-        .with_context(cannot)?;
         Ok(Self::File {
             writer: BufWriter::new(file),
-            unfinished,
+            unfinished: Unfinished::new(unfinished).with_context(cannot)?,
             path: path.to_owned(),
         })
     }
@@ -92,10 +83,7 @@ impl Output {
                 let cannot = || format!("cannot write {}", path.display());
                 let file = writer.into_inner().with_context(cannot)?;
                 file.sync_all().with_context(cannot)?;
-                if let Some(unfinished) = lock(&unfinished).take() {
-                    unfinished.persist(&path).with_context(cannot)?;
-                }
-                Ok(())
+                unfinished.persist(&path).with_context(cannot)
             }
         }
     }
@@ -132,8 +120,56 @@ pub fn note(line: impl Display) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-fn lock(unfinished: &Mutex<Option<TempPath>>) -> std::sync::MutexGuard<'_, Option<TempPath>> {
-    unfinished.lock().unwrap_or_else(PoisonError::into_inner)
+/// A file that has no name yet and is removed with this, and on Ctrl-C.
+pub struct Unfinished(u64);
+
+/// The files of the process that have no name yet: whoever takes one out decides what becomes of it.
+#[derive(Default)]
+struct All {
+    paths: BTreeMap<u64, TempPath>,
+    made: u64,
+}
+
+static ALL: Mutex<Option<All>> = Mutex::new(None);
+
+impl Unfinished {
+    fn new(path: TempPath) -> io::Result<Self> {
+        let mut all = lock_all();
+        if all.is_none() {
+            on_interrupt(|| {
+                // Held to the end, so that a file that is complete is either named or removed.
+                let mut all = lock_all();
+                drop(all.take());
+                note("error: interrupted");
+                std::process::exit(1);
+            })?;
+        }
+        let all = all.get_or_insert_default();
+        all.made += 1;
+        all.paths.insert(all.made, path);
+        Ok(Self(all.made))
+    }
+
+    fn persist(self, path: &Path) -> io::Result<()> {
+        // Held until it is named.
+        let mut all = lock_all();
+        let unfinished = all.as_mut().and_then(|all| all.paths.remove(&self.0));
+        let named = unfinished.map_or(Ok(()), |unfinished| unfinished.persist(path));
+        drop(all);
+        Ok(named?)
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(all) = &mut *lock_all() {
+            drop(all.paths.remove(&self.0));
+        }
+    }
+}
+
+fn lock_all() -> MutexGuard<'static, Option<All>> {
+    ALL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

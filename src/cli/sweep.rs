@@ -1,13 +1,12 @@
 //! `sentiment sweep`: many networks on the same reviews, and the recipe of the best.
 
 use std::collections::HashSet;
-use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Progress, Usage};
+use super::{Progress, Usage, say};
 use crate::config::usable_cpus;
 use crate::recipe::{LayerRecipe, Recipe};
 use crate::train::dataset::{self, DataArg};
@@ -176,11 +175,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         }
         None => None,
     };
-    // Only now, since a reader of the table may go away.
-    let mut out = std::io::stdout().lock();
-    write!(out, "{table}")?;
+    say(table);
     if let Some(path) = best {
-        writeln!(out, "wrote {}", path.display())?;
+        say(format_args!("wrote {}\n", path.display()));
     }
     if finished < count {
         anyhow::bail!(

@@ -208,11 +208,11 @@ fn ask(trained: &Trained) -> anyhow::Result<bool> {
     if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
         return Ok(false);
     }
-    eprint!(
+    write!(
+        std::io::stderr(),
         "interrupted: publish epoch {}, the best so far? [y/N] ",
         trained.best_epoch
-    );
-    std::io::stderr().flush()?;
+    )?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

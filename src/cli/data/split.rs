@@ -1,12 +1,13 @@
 //! `sentiment data split`: the rows that a training learns from and those that it does not, written out.
 
 use std::fs;
-use std::io::{BufWriter, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
 
+use super::super::{Output, say};
 use crate::recipe::{DataRecipe, Recipe, SourceRecipe, Split, SplitKind};
 use crate::sentiment::Label;
 use crate::train::dataset::{self, DataArg, Dataset};
@@ -69,15 +70,18 @@ pub(super) fn run(args: &SplitArgs) -> anyhow::Result<()> {
             continue;
         }
         let path = args.out.join(format!("{name}.jsonl"));
-        write(&path, &dataset, rows).with_context(|| format!("cannot write {}", path.display()))?;
+        let mut output = Output::open(&path)?;
+        write(&mut output, &dataset, rows)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        output.finish()?;
         let positive = |row: &&usize| dataset.examples[**row].label == Label::Positive;
         let positive = rows.iter().filter(positive).count();
-        println!(
-            "{}: {} reviews, {positive} positive, {} negative",
+        say(format_args!(
+            "{}: {} reviews, {positive} positive, {} negative\n",
             path.display(),
             rows.len(),
             rows.len() - positive
-        );
+        ));
     }
     Ok(())
 }
@@ -113,8 +117,7 @@ fn recipe(args: &SplitArgs) -> anyhow::Result<DataRecipe> {
 }
 
 /// A JSON object a line, which every command here reads.
-fn write(path: &Path, dataset: &Dataset, rows: &[usize]) -> std::io::Result<()> {
-    let mut file = BufWriter::new(fs::File::create(path)?);
+fn write(output: &mut Output, dataset: &Dataset, rows: &[usize]) -> std::io::Result<()> {
     for &row in rows {
         let example = &dataset.examples[row];
         let line = serde_json::json!({
@@ -122,7 +125,7 @@ fn write(path: &Path, dataset: &Dataset, rows: &[usize]) -> std::io::Result<()> 
             "label": example.label.as_str(),
             "source": dataset.sources[example.source].name,
         });
-        writeln!(file, "{line}")?;
+        writeln!(output, "{line}")?;
     }
-    file.flush()
+    Ok(())
 }

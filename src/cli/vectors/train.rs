@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::super::{Output, Progress};
+use super::super::{Output, Progress, note};
 use crate::recipe::Recipe;
 use crate::text::Unfitted;
 use crate::train::dataset::{Reading, Rows};
@@ -50,9 +50,9 @@ pub(super) struct TrainArgs {
 
 pub(super) fn run(args: &TrainArgs) -> anyhow::Result<()> {
     let recipe = Recipe::load(&args.recipe)?;
-    let corpus = read(args, &Unfitted::new(&recipe.encoder_spec()))?;
     // Opened before the work, which would be lost without it.
     let mut out = Output::open(&args.out)?;
+    let corpus = read(args, &Unfitted::new(&recipe.encoder_spec()))?;
     let (texts, words, started) = (corpus.len(), corpus.words(), Instant::now());
     let mut progress = Progress::new("vectors");
     let arguments = SkipGram {
@@ -100,7 +100,7 @@ fn read(args: &TrainArgs, tokens: &Unfitted) -> anyhow::Result<Corpus> {
                         .filter(|token| !token.is_empty() && !token.contains(char::is_whitespace)),
                 ),
                 Err(error) if error.is_row() => {
-                    eprintln!("warning: {error}");
+                    note(format_args!("warning: {error}"));
                     passed_over += 1;
                 }
                 Err(error) => return Err(error.into()),
@@ -108,7 +108,7 @@ fn read(args: &TrainArgs, tokens: &Unfitted) -> anyhow::Result<Corpus> {
         }
     }
     if passed_over > 0 {
-        eprintln!("warning: {passed_over} rows were passed over");
+        note(format_args!("warning: {passed_over} rows were passed over"));
     }
     Ok(corpus)
 }
