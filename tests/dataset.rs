@@ -426,8 +426,8 @@ fn a_source_that_only_teaches_changes_no_split() {
         let row = |at: usize| format!("{}\ttext {at}\n", 1 + at % 2 * 4);
         rows.map(row).collect()
     };
-    std::fs::write(path("reviews.tsv"), rows(0..200)).unwrap();
-    std::fs::write(path("phrases.tsv"), rows(200..250)).unwrap();
+    fs::write(path("reviews.tsv"), rows(0..200)).unwrap();
+    fs::write(path("phrases.tsv"), rows(200..250)).unwrap();
     let with = |source: &str| {
         format!(
             "[data]\nshuffle_seed = 113\nvalidation = {{ split = \"random\", fraction = 0.2, seed = 4 }}\n\

@@ -293,7 +293,7 @@ fn pieces(text: &str, places: &BTreeMap<&str, usize>) -> Result<Template, String
 /// Whether the last letter is a Hangul syllable with a final consonant.
 fn ends_closed(text: &str) -> bool {
     let last = text.trim_end().chars().next_back().map_or(0, u32::from);
-    (0xAC00..=0xD7A3).contains(&last) && (last - 0xAC00) % 28 != 0
+    (0xAC00..=0xD7A3).contains(&last) && !(last - 0xAC00).is_multiple_of(28)
 }
 
 #[cfg(test)]
@@ -317,8 +317,11 @@ mod tests {
 
     #[test]
     fn sentences_are_of_the_templates_and_no_two_the_same() {
-        let found = composed(TEMPLATES, 24).unwrap();
-        assert_eq!(found, composed(TEMPLATES, 24).unwrap());
+        let found = composed(TEMPLATES, 24).expect("the templates compose");
+        assert_eq!(
+            found,
+            composed(TEMPLATES, 24).expect("the templates compose")
+        );
         let labels = found.iter().map(|(label, _)| *label);
         assert_eq!(labels.filter(|it| *it == Label::Positive).count(), 12);
         let of = |label: Label| -> HashSet<&str> {
@@ -348,7 +351,7 @@ mod tests {
     #[test]
     fn one_that_is_drawn_three_times_as_often_is() {
         let text = "n: a | b | c | d | e | f | g | h | i | j\nw: {n}{n}{n}{n}\n+ x\n-3 not {w}\n- no {w}\n+ {w}";
-        let found = composed(text, 8_000).unwrap();
+        let found = composed(text, 8_000).expect("the templates compose");
         let often = found.iter().filter(|it| it.1.starts_with("not")).count();
         assert!((2_850..3_150).contains(&often), "{often}");
     }
@@ -358,8 +361,9 @@ mod tests {
         let found = composed("t: 영화 | 내용 | DVD\n+ {t}{은/는} {t}{이/가}\n- x", 2);
         assert!(found.is_ok());
         let templates =
-            Templates::parse("t: 영화\nu: 내용 \n+ {t}{은/는} {u}{이/가}\n- DVD{을/를}").unwrap();
-        let sentences = templates.compose(2, 1).unwrap();
+            Templates::parse("t: 영화\nu: 내용 \n+ {t}{은/는} {u}{이/가}\n- DVD{을/를}")
+                .expect("the templates compose");
+        let sentences = templates.compose(2, 1).expect("the templates compose");
         assert_eq!(sentences[0].1, "영화는 내용이");
         assert_eq!(sentences[1].1, "DVD를");
     }
@@ -395,20 +399,27 @@ mod tests {
                 "slot \"aaaaaaaaaa\" stands in itself, or in more than 50 others",
             ),
         ] {
-            let found = Templates::parse(text).map(drop).unwrap_err().to_string();
+            let found = Templates::parse(text)
+                .map(drop)
+                .expect_err("it is refused")
+                .to_string();
             assert_eq!(found, error, "{text}");
         }
-        let few = composed(TEMPLATES, 30).unwrap_err().to_string();
+        let few = composed(TEMPLATES, 30)
+            .expect_err("it is refused")
+            .to_string();
         assert_eq!(
             few,
             "these templates have no 15 different negative sentences, only about 12"
         );
-        let doubled: String = ('a'..'z')
+        let doubled: String = ('a'..='y')
             .zip('b'..='z')
             .map(|(a, b)| format!("{a}: {{{b}}}{{{b}}}\n"))
             .chain(["z: word\n+ {a}\n- x".to_owned()])
             .collect();
-        let long = composed(&doubled, 1).unwrap_err().to_string();
+        let long = composed(&doubled, 1)
+            .expect_err("it is refused")
+            .to_string();
         assert!(
             long.starts_with("a sentence has more than 10000 bytes: wordword"),
             "{long}"
