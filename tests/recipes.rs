@@ -10,13 +10,16 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models/recipes")
 }
 
-/// Beside word vectors, which a user may have made there.
+/// Beside templates, and word vectors and sentences that a user may have made there.
 fn files() -> impl Iterator<Item = PathBuf> {
     let paths = folder()
         .read_dir()
         .unwrap()
         .map(|entry| entry.unwrap().path());
-    paths.filter(|path| path.extension().is_none_or(|extension| extension != "txt"))
+    paths.filter(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "toml")
+    })
 }
 
 #[test]

@@ -172,7 +172,8 @@ mod tests {
             }
             // Of commands within the text some are only named.
             for command in line.split('`').skip(1).step_by(2).map(words) {
-                if is_ours(&command) {
+                // And of some a part is left out.
+                if is_ours(&command) && !command.iter().any(|word| word == "...") {
                     let named = [
                         ErrorKind::MissingRequiredArgument,
                         ErrorKind::MissingSubcommand,

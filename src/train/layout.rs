@@ -86,13 +86,16 @@ impl Layout {
 
     /// Lays the rows of a layout whose rows share their pads out with the pads of each; they keep their order.
     pub fn set_apart(&mut self, shared: &Self) {
-        let (rows, steps) = (shared.rows(), shared.steps());
         self.order.clone_from(&shared.order);
         self.lengths.clone_from(&shared.lengths);
         self.running.clear();
-        self.running.resize(steps, rows);
         self.offsets.clear();
-        self.offsets.extend((0..=steps).map(|step| step * rows));
+        self.offsets.push(0);
+        for step in 0..shared.steps() {
+            let running = shared.long(step);
+            self.running.push(running);
+            self.offsets.push(self.offsets[step] + running);
+        }
         shared.spread(&shared.ids, &mut self.ids);
         self.set_chunks();
     }
@@ -109,7 +112,7 @@ impl Layout {
 
     /// The sum at each position over the rows that share it: the gradient of [`Self::spread`].
     pub fn gather<R: Real>(&self, apart: &[R], shared: &mut Vec<R>) {
-        let features = apart.len() / (self.rows() * self.steps()).max(1);
+        let features = apart.len() / self.lengths.iter().sum::<usize>().max(1);
         zeroed(shared, self.positions() * features);
         for ((step, rank), values) in self.places().zip(apart.chunks_exact(features)) {
             let at = self.position(step, rank) * features;
@@ -119,10 +122,14 @@ impl Layout {
         }
     }
 
-    /// Each step of each row, where all are of one length.
+    /// Each step of each row.
     fn places(&self) -> impl Iterator<Item = (usize, usize)> {
-        let rows = self.rows();
-        (0..self.steps()).flat_map(move |step| (0..rows).map(move |rank| (step, rank)))
+        (0..self.steps()).flat_map(|step| (0..self.long(step)).map(move |rank| (step, rank)))
+    }
+
+    /// The rows that have a step, which are the first of all.
+    fn long(&self, step: usize) -> usize {
+        self.lengths.partition_point(|length| *length > step)
     }
 
     fn set_chunks(&mut self) {

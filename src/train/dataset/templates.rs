@@ -396,7 +396,7 @@ mod tests {
             ),
             (
                 &deep,
-                "slot \"aaaaaaaaaa\" stands in itself, or in more than 50 others",
+                "slot \"a\" stands in itself, or in more than 50 others",
             ),
         ] {
             let found = Templates::parse(text)
