@@ -125,9 +125,11 @@ def stream(url, model, lines, count):
         start = time.perf_counter()
         sender = threading.Thread(target=lambda: s.sendall(head.encode() + data * repeats))
         sender.start()
-        answers = 0
+        # What is counted may lie in two of the pieces that arrive.
+        answers, wanted, end = 0, b'"raw_score"', b""
         while chunk := s.recv(1 << 20):
-            answers += chunk.count(b'"raw_score"')
+            answers += (end + chunk).count(wanted)
+            end = (end + chunk)[1 - len(wanted):]
         seconds = time.perf_counter() - start
         sender.join()
     if answers != count * repeats:
