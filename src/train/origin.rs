@@ -9,7 +9,7 @@ use crate::bundle::digest;
 use crate::recipe::Recipe;
 
 /// The arithmetic of this program: raised with every change after which the same training takes other steps, by a bit even.
-const KERNELS: u32 = 2;
+const KERNELS: u32 = 3;
 
 /// Everything that decides a training's bits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
