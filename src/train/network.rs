@@ -201,10 +201,7 @@ impl<R: Real> Network<R> {
                 layout.spread(&below[at], spread);
             }
             let mut context = Context {
-                layout: match spreads.is_some_and(|first| first <= at) {
-                    true => apart,
-                    false => layout,
-                },
+                layout: layout_at(at, spreads, layout, apart),
                 weights: &self.layers[at + 1].weights,
                 noise: noise.as_deref_mut(),
             };
@@ -259,10 +256,7 @@ impl<R: Real> Network<R> {
             };
             operation.backward(
                 &Context {
-                    layout: match spreads.is_some_and(|first| first <= at) {
-                        true => apart,
-                        false => layout,
-                    },
+                    layout: layout_at(at, spreads, layout, apart),
                     weights,
                     noise: None,
                 },
@@ -273,6 +267,19 @@ impl<R: Real> Network<R> {
                 false => std::mem::swap(gradient, spare),
             }
         }
+    }
+}
+
+/// How the rows lie that a layer reads, if from `spreads` on they lie apart.
+fn layout_at<'a>(
+    at: usize,
+    spreads: Option<usize>,
+    shared: &'a Layout,
+    apart: &'a Layout,
+) -> &'a Layout {
+    match spreads.is_some_and(|first| first <= at) {
+        true => apart,
+        false => shared,
     }
 }
 
