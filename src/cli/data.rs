@@ -6,7 +6,6 @@ mod split;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
 
 use super::{Output, Usage};
@@ -171,11 +170,7 @@ fn describe(args: &DescribeArgs) -> anyhow::Result<()> {
     }
     // First, since a reader of the rest may go away.
     if let Some(path) = &args.histogram {
-        let mut output = Output::open(path)?;
-        let svg = histogram_svg(&survey.lengths, unit);
-        let written = output.write_all(svg.as_bytes());
-        written.with_context(|| format!("cannot write {}", path.display()))?;
-        output.finish()?;
+        Output::put(path, histogram_svg(&survey.lengths, unit).as_bytes())?;
     }
     let mut out = io::stdout().lock();
     write!(out, "{survey}")?;

@@ -1,6 +1,5 @@
 //! `sentiment export`: a model as a file that other programs load.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -52,9 +51,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         Some(format) => keras_file(&own_network(&bundle)?, format)?,
         None => bundle.onnx.clone(),
     };
-    let mut output = Output::open(&args.file)?;
-    output.write_all(&contents)?;
-    output.finish()?;
+    Output::put(&args.file, &contents)?;
     say(format_args!(
         "wrote {}\nits tokenizer, for tokenizer_from_json: {}\n",
         args.file.display(),

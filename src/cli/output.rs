@@ -64,6 +64,17 @@ impl Output {
         })
     }
 
+    /// A file, whole or not at all.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn put(path: &Path, contents: &[u8]) -> anyhow::Result<()> {
+        let mut output = Self::open(path)?;
+        let written = output.write_all(contents);
+        written.with_context(|| format!("cannot write {}", path.display()))?;
+        output.finish()
+    }
+
     /// Gives the file its name.
     ///
     /// # Errors
