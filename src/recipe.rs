@@ -342,9 +342,13 @@ impl Recipe {
     }
 }
 
-/// Whether a string can name a model: 1 to 64 of `a-z`, `0-9` and `-`, starting with a letter.
+/// What [`valid_name`] takes, in words.
+pub const NAMES: &str = "1 to 64 of a-z, 0-9 and '-', starting with a letter, and not \"recipes\"";
+
+/// Whether a string can name a model: [`NAMES`], since recipes lie in a folder beside those of models.
 pub fn valid_name(name: &str) -> bool {
-    name.len() <= 64
+    name != "recipes"
+        && name.len() <= 64
         && name.as_bytes().first().is_some_and(u8::is_ascii_lowercase)
         && name
             .bytes()

@@ -295,6 +295,10 @@ fn only_folders_with_versions_are_models() {
         write(models.path(), recipes),
         Err(BundleError::Name { .. })
     ));
+    // Told before anything is trained.
+    let named = RECIPE.replace("\"tiny\"", "\"recipes\"");
+    let error = Recipe::parse(&named, "test").unwrap_err().to_string();
+    assert!(error.contains("and not \"recipes\""), "{error}");
     assert!(folder::list(&models.path().join("nowhere")).is_err());
 }
 

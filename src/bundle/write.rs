@@ -14,7 +14,7 @@ use super::{
     Bundle, BundleError, CURVES, GOLDEN, GoldenRow, HISTORY, LayerSummary, MANIFEST, MODEL,
     Manifest, Metrics, TOKENIZER, TrainingRecord, Trim, Version, clock, digest, folder,
 };
-use crate::recipe::{Recipe, valid_name};
+use crate::recipe::{NAMES, Recipe, valid_name};
 use crate::sentiment::Calibration;
 
 /// A folder that is being written; nothing else may start like this.
@@ -88,10 +88,10 @@ fn put_in_place(
     version: Option<Version>,
 ) -> Result<Written, BundleError> {
     let name = draft.recipe.name.clone();
-    if !valid_name(&name) || name == "recipes" {
+    if !valid_name(&name) {
         return Err(BundleError::Name {
             name,
-            reason: "1 to 64 of a-z, 0-9 and '-', starting with a letter, and not \"recipes\"",
+            reason: NAMES,
         });
     }
     let dir = models.join(&name);

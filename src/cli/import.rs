@@ -9,7 +9,7 @@ use super::{Usage, say};
 use crate::bundle;
 use crate::engine::session::Runtime;
 use crate::import::{Head, Request, Served, VocabularyArguments, import};
-use crate::recipe::{Display, valid_name};
+use crate::recipe::{Display, NAMES, valid_name};
 use crate::text::{CleanRule, Side, TextSpec};
 
 /// Publish a model that was trained elsewhere as the next version in a folder of models: Keras .h5 and .keras, or .onnx.
@@ -88,12 +88,8 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: Args) -> anyhow::Result<()> {
-    if !valid_name(&args.name) || args.name == "recipes" {
-        return Err(Usage(format!(
-            "--name {:?}: 1 to 64 of a-z, 0-9 and '-', starting with a letter, and not \"recipes\"",
-            args.name
-        ))
-        .into());
+    if !valid_name(&args.name) {
+        return Err(Usage(format!("--name {:?}: {NAMES}", args.name)).into());
     }
     let runtime = Runtime::load()?;
     let request = Request {

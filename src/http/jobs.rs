@@ -228,9 +228,6 @@ fn parse(body: &[u8], recipes: &std::path::Path, allow: &[DataPrefix]) -> Result
         _ => return Err(invalid("recipe must be a name or an object")),
     };
     recipe.fit.seed = asked.seed.unwrap_or(recipe.fit.seed);
-    if recipe.name == "recipes" {
-        return Err(invalid("no model can be named \"recipes\""));
-    }
     if !(1..=100).contains(&asked.max_attempts) {
         return Err(invalid("max_attempts must be 1 to 100"));
     }

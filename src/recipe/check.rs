@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Activation, Embedding, LayerRecipe, Recipe, RecipeError, Recurrent, valid_name};
+use super::{
+    Activation, Embedding, LayerRecipe, NAMES, Recipe, RecipeError, Recurrent, valid_name,
+};
 
 impl Recipe {
     /// Checks what the types do not.
@@ -21,7 +23,7 @@ impl Recipe {
     pub fn check_without_layers(&self) -> Result<(), RecipeError> {
         let fail = |reason: String| Err(self.invalid(reason));
         if !valid_name(&self.name) {
-            return fail("name must be 1 to 64 of a-z, 0-9 and '-', starting with a letter".into());
+            return fail(format!("name must be {NAMES}"));
         }
         if self.languages.is_empty() {
             return fail("languages is empty".into());
