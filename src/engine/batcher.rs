@@ -4,6 +4,7 @@
 //! A run takes a seat, and gives it back. One that fails or panics fails the texts of its batch and nothing else: after a panic the
 //! session is opened anew, and only if that fails does the thread end.
 
+use std::cmp::Reverse;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +23,8 @@ pub(super) type Run = Box<dyn FnMut(&Rows) -> Result<Vec<f32>, SessionError> + S
 pub(super) struct Opened {
     pub run: Run,
     pub provider: &'static str,
+    /// Pads cost nothing in it.
+    pub ragged: bool,
     /// The time that a step of one text takes in it.
     pub step: Duration,
 }
@@ -98,6 +101,7 @@ impl Batcher {
 
     /// Runs a batch and answers its texts.
     fn serve(&self, seat: &mut Seat, batch: &mut Vec<Job>) {
+        batch.sort_unstable_by_key(|job| Reverse(job.ids.len()));
         let outcome = catch_unwind(AssertUnwindSafe(|| self.run(seat, batch)));
         match outcome {
             Ok(Ok(done)) => answer(batch, &done),
@@ -141,7 +145,11 @@ impl Batcher {
         let took = started.elapsed();
         self.metrics.inference.observe(took.as_secs_f64());
         self.metrics.batch_size.observe(batch.len() as f64);
-        self.metrics.batch_fill.observe(rows.fill_ratio());
+        let fill = match self.reach.ragged {
+            true => 1.0,
+            false => rows.fill_ratio(),
+        };
+        self.metrics.batch_fill.observe(fill);
         if logits.len() == batch.len() {
             Ok(Done {
                 logits,
@@ -217,6 +225,7 @@ mod tests {
             Ok(Opened {
                 run: Box::new(run),
                 provider: "cpu",
+                ragged: false,
                 step: Duration::from_micros(1),
             })
         });
@@ -234,7 +243,11 @@ mod tests {
                     value: 0,
                 },
             ),
-            reach: Reach { rows: 1, steps: 8 },
+            reach: Reach {
+                rows: 1,
+                steps: 8,
+                ragged: false,
+            },
             at_once: 2,
             metrics: Metrics::new().model(ModelInfo {
                 model: "m",

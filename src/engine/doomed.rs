@@ -37,6 +37,7 @@ pub(crate) fn doomed() -> Engine {
         Ok(Opened {
             run: Box::new(run),
             provider: "cpu",
+            ragged: false,
             step: Duration::from_micros(1),
         })
     });

@@ -188,6 +188,7 @@ impl Engine {
         let manifest = &bundle.manifest;
         let provider = sessions.first().map_or("none", |opened| opened.provider);
         let step = sessions.iter().map(|opened| opened.step).min();
+        let ragged = sessions.iter().all(|opened| opened.ragged);
         let version = manifest.version.to_string();
         let metrics = metrics
             .unwrap_or_default()
@@ -205,6 +206,7 @@ impl Engine {
             reach: Reach {
                 rows: settings.max_batch,
                 steps: BATCH_STEPS,
+                ragged,
             },
             at_once: step.map_or(0, |step| steps_within(AT_ONCE, step)),
             metrics,

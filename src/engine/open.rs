@@ -22,11 +22,12 @@ pub(super) fn opener(runtime: &Runtime, bundle: &Arc<Bundle>, device: Device) ->
             standard: false,
         };
         let mut session = Session::open(&runtime, &bundle.onnx, options)?;
-        let provider = session.provider();
+        let (provider, ragged) = (session.provider(), session.ragged());
         let run = move |rows: &Rows| session.run(&rows.ids, rows.shape, &rows.lengths);
         let mut opened = Opened {
             run: Box::new(run),
             provider,
+            ragged,
             step: Duration::MAX,
         };
         opened.step = check_golden_scores(&bundle, &layout, &mut opened)?;

@@ -94,6 +94,9 @@ struct Scratch {
 /// beside a run.
 const LOOK: usize = 512;
 
+/// Texts that are hardly dearer together than one: fewer are not shared among seats.
+const FEW: usize = 4;
+
 /// Texts in a row that find nobody else before one is run by its caller: at half load that never happens.
 const QUIET: u32 = 8;
 
@@ -160,7 +163,7 @@ impl<S> Queue<S> {
         loop {
             if let Some(seat) = state.free.pop() {
                 state.forget_unwanted();
-                state.gather(reach, &steps, batch);
+                state.gather(self.seats, reach, &steps, batch);
                 self.tell(&mut state);
                 if !batch.is_empty() {
                     return Some(seat);
@@ -251,7 +254,14 @@ impl<S> State<S> {
         }
     }
 
-    fn gather(&mut self, reach: Reach, steps: impl Fn(usize) -> usize, batch: &mut Vec<Job>) {
+    /// Takes no more than one seat's share of what waits: others are free sooner than this one.
+    fn gather(
+        &mut self,
+        seats: usize,
+        mut reach: Reach,
+        steps: impl Fn(usize) -> usize,
+        batch: &mut Vec<Job>,
+    ) {
         let Scratch { candidates, left } = &mut self.scratch;
         candidates.clear();
         let looked_at = self.waiting.iter().take(LOOK).enumerate();
@@ -260,6 +270,8 @@ impl<S> State<S> {
             steps: steps(job.ids.len()),
             bulk: job.bulk,
         }));
+        let share = candidates.len().div_ceil(seats);
+        reach.rows = reach.rows.min(share.max(FEW));
         reach.choose(candidates);
         let Some(last) = candidates.last().map(|chosen| chosen.at) else {
             return;
@@ -287,6 +299,7 @@ mod tests {
     const REACH: Reach = Reach {
         rows: 4,
         steps: 1_000,
+        ragged: false,
     };
 
     fn queue(places: usize) -> Queue<()> {
@@ -328,6 +341,18 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_is_one_seats_share_of_what_waits_unless_that_is_small() {
+        let (now, wide) = (Instant::now(), Reach { rows: 64, ..REACH });
+        for (texts, seats, due) in [(9, 1, 9), (9, 2, 5), (9, 3, FEW), (3, 2, 3), (90, 1, 64)] {
+            let depth = IntGauge::new("depth", "depth").unwrap();
+            let queue = Queue::new(64, vec![(); seats], depth);
+            let (jobs, _answers): (Vec<_>, Vec<_>) = (0..texts).map(|_| job(5, false, now)).unzip();
+            queue.push(jobs);
+            assert_eq!(taken(&queue, wide).len(), due, "{texts} for {seats}");
+        }
+    }
+
+    #[test]
     fn a_batch_is_bounded_in_rows_times_steps_but_never_empty() {
         let (queue, now) = (queue(64), Instant::now());
         let (jobs, _answers): (Vec<_>, Vec<_>) = [300, 301, 310, 320]
@@ -336,7 +361,7 @@ mod tests {
             .unzip();
         queue.push(jobs);
         assert_eq!(taken(&queue, REACH), [300, 301, 310]);
-        let narrow = Reach { rows: 4, steps: 10 };
+        let narrow = Reach { steps: 10, ..REACH };
         assert_eq!(taken(&queue, narrow), [320]);
     }
 
@@ -364,10 +389,7 @@ mod tests {
     fn singles_overtake_bulk_until_bulk_has_waited_long_enough() {
         let (queue, now) = (queue(64), Instant::now());
         let old = now.checked_sub(BULK_YIELDS * 2).unwrap();
-        let alone = Reach {
-            rows: 1,
-            steps: 100,
-        };
+        let alone = Reach { rows: 1, ..REACH };
         let (jobs, _answers): (Vec<_>, Vec<_>) =
             [job(1, true, now), job(2, true, old), job(3, false, now)]
                 .into_iter()

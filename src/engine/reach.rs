@@ -2,7 +2,8 @@
 //!
 //! A run costs about as much as its longest text's steps times one row more than it has: the steps themselves cost as much as a
 //! row. So a text joins where it makes a real step of the batch no dearer than it is without it: a few texts may differ much in
-//! length, for then the shared steps are worth the padding, and many must be nearly alike.
+//! length, for then the shared steps are worth the padding, and many must be nearly alike. Where pads cost nothing, every text goes
+//! with every other.
 
 /// A text that could join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +23,12 @@ pub(super) struct Reach {
     pub rows: usize,
     /// Most rows times steps, so that one batch does not keep the others waiting; a batch of one row may be longer.
     pub steps: usize,
+    /// Pads cost nothing, and are not among the steps; they take room all the same.
+    pub ragged: bool,
 }
+
+/// Rows times the longest row's steps, over the steps that count, in a batch whose pads cost nothing.
+const ROOM: usize = 2;
 
 /// A batch as it grows.
 #[derive(Clone, Copy, Debug)]
@@ -59,9 +65,11 @@ impl Reach {
         let Some((&mut first, others)) = candidates.split_first_mut() else {
             return;
         };
-        others.sort_unstable_by_key(|other| {
-            (other.bulk, other.steps.abs_diff(first.steps), other.at)
-        });
+        let apart = |other: &Candidate| match self.ragged {
+            true => 0,
+            false => other.steps.abs_diff(first.steps),
+        };
+        others.sort_unstable_by_key(|other| (other.bulk, apart(other), other.at));
         let mut shape = Shape {
             rows: 0,
             longest: 0,
@@ -74,8 +82,12 @@ impl Reach {
                 return true;
             }
             let larger = shape.with(candidate.steps);
-            let fits = larger.rows <= self.rows && larger.rows * larger.longest <= self.steps;
-            let joins = fits && larger.pays(shape);
+            let area = larger.rows * larger.longest;
+            let joins = larger.rows <= self.rows
+                && match self.ragged {
+                    true => larger.real <= self.steps && area <= ROOM * self.steps,
+                    false => area <= self.steps && larger.pays(shape),
+                };
             if joins {
                 shape = larger;
             }
@@ -92,6 +104,7 @@ mod tests {
     const REACH: Reach = Reach {
         rows: 64,
         steps: 8_192,
+        ragged: false,
     };
 
     fn chosen(reach: Reach, lengths: &[usize], bulk: &[usize]) -> Vec<usize> {
@@ -145,6 +158,21 @@ mod tests {
         assert_eq!(chosen(narrow, &[300, 300, 300, 300], &[]), [0, 1, 2]);
         assert_eq!(chosen(narrow, &[2_000, 2_000], &[]), [0]);
         assert!(chosen(narrow, &[], &[]).is_empty());
+    }
+
+    #[test]
+    fn where_pads_cost_nothing_the_oldest_go_whatever_their_lengths() {
+        let ragged = Reach {
+            rows: 4,
+            steps: 100,
+            ragged: true,
+        };
+        assert_eq!(chosen(ragged, &[9, 40, 1, 30, 9, 2], &[]), [0, 1, 2, 3]);
+        assert_eq!(chosen(ragged, &[9, 40, 1, 30, 9, 2], &[2]), [0, 1, 3, 4]);
+        // No more steps than that together, and no more than twice that with the pads.
+        assert_eq!(chosen(ragged, &[40, 40, 30, 20], &[]), [0, 1, 3]);
+        assert_eq!(chosen(ragged, &[90, 1, 1, 1], &[]), [0, 1]);
+        assert_eq!(chosen(ragged, &[200, 1], &[]), [0]);
     }
 
     #[test]

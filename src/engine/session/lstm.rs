@@ -2,6 +2,8 @@
 //!
 //! A row's answer does not depend on the rows beside it: each of its sums has one order.
 
+use std::ops::Range;
+
 use crate::train::kernel::{Left, Size, multiply, pack};
 use crate::train::real::Real as _;
 use crate::train::vector::{Kernel, Vector};
@@ -31,10 +33,64 @@ pub(super) struct Sequences<'a> {
     pub input: &'a [f32],
     /// Rows.
     pub batch: usize,
-    /// Steps of each row that count, where not all do. `[batch]`
-    pub lengths: Option<&'a [i32]>,
+    /// The steps that are read.
+    pub counted: Counted<'a>,
     /// The state and the cell before the first step, where they are not zero. `[directions, batch, units]`
     pub initial: [Option<&'a [f32]>; 2],
+}
+
+/// Which steps of each row are read. Rows cost no more than those where the longer ones come first.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Counted<'a> {
+    /// All.
+    All,
+    /// So many at the beginning; answers behind them are zero. `[batch]`
+    First(&'a [i32]),
+    /// So many at the end, at least one. Those before them are pads, which are not read again. `[batch]`
+    Last(&'a [i64], AfterPads<'a>),
+}
+
+/// What a row has come to after 0, 1, 2, ... pads, one for each number of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AfterPads<'a> {
+    /// `[maxlen, units]`
+    pub state: &'a [f32],
+    /// `[maxlen, units]`
+    pub cell: &'a [f32],
+}
+
+impl Sequences<'_> {
+    /// Whether the sizes go with so many steps, and states of so many numbers.
+    pub fn fit(&self, time: usize, states: usize) -> bool {
+        let units = states / self.batch.max(1);
+        let counted = match self.counted {
+            Counted::All => true,
+            Counted::First(lengths) => lengths.len() == self.batch,
+            Counted::Last(lengths, AfterPads { state, cell }) => {
+                let read =
+                    |&length: &i64| usize::try_from(length).is_ok_and(|n| (1..=time).contains(&n));
+                lengths.len() == self.batch
+                    && lengths.iter().all(read)
+                    && state.len() >= time * units
+                    && state.len() % units == 0
+                    && state.len() == cell.len()
+            }
+        };
+        let mut initial = self.initial.iter().flatten();
+        self.batch > 0 && counted && initial.all(|values| values.len() == states)
+    }
+}
+
+impl Counted<'_> {
+    fn steps(self, row: usize, time: usize) -> Range<usize> {
+        match self {
+            Self::All => 0..time,
+            Self::First(lengths) => 0..usize::try_from(lengths[row]).unwrap_or(0).min(time),
+            Self::Last(lengths, _) => {
+                time.saturating_sub(usize::try_from(lengths[row]).unwrap_or(0))..time
+            }
+        }
+    }
 }
 
 /// What is asked for.
@@ -52,6 +108,9 @@ pub(super) struct Lstm {
     inputs: usize,
     units: usize,
     directions: Vec<Direction>,
+    rows: Vec<Range<usize>>,
+    reached: Vec<usize>,
+    read: Vec<f32>,
     gates: Vec<f32>,
     state: Vec<f32>,
     cell: Vec<f32>,
@@ -95,6 +154,9 @@ impl Lstm {
             inputs,
             units,
             directions,
+            rows: Vec::new(),
+            reached: Vec::new(),
+            read: Vec::new(),
             gates: Vec::new(),
             state: Vec::new(),
             cell: Vec::new(),
@@ -108,26 +170,30 @@ impl Lstm {
 
     /// Reads `sequences`, whose sizes go with the weights and the answers.
     pub fn run(&mut self, sequences: Sequences<'_>, mut answers: Answers<'_>) {
-        let (units, batch) = (self.units, sequences.batch);
+        let Sequences { batch, counted, .. } = sequences;
+        let units = self.units;
+        let time = sequences.input.len() / (batch * self.inputs);
         self.gates.resize(CHUNK.max(batch) * 4 * units, 0.0);
+        self.rows.clear();
+        self.reached.clear();
+        self.reached.resize(time, 0);
+        for row in 0..batch {
+            let steps = counted.steps(row, time);
+            self.reached[steps.clone()].fill(row + 1);
+            self.rows.push(steps);
+        }
         let states = batch * units;
         for at in 0..self.directions.len() {
-            for (buffer, initial) in [&mut self.state, &mut self.cell]
-                .into_iter()
-                .zip(sequences.initial)
-            {
-                buffer.clear();
-                match initial {
-                    Some(initial) => buffer.extend_from_slice(&initial[at * states..][..states]),
-                    None => buffer.resize(states, 0.0),
-                }
-            }
+            self.begin(at, sequences);
             f32::vectorised(Pass {
                 inputs: self.inputs,
                 units,
                 weights: &self.directions[at],
                 place: (at, self.directions.len()),
                 sequences,
+                rows: &self.rows,
+                reached: &self.reached,
+                read: &mut self.read,
                 gates: &mut self.gates,
                 state: &mut self.state,
                 cell: &mut self.cell,
@@ -135,6 +201,33 @@ impl Lstm {
             });
             if let Some(last) = answers.last.as_deref_mut() {
                 last[at * states..][..states].copy_from_slice(&self.state);
+            }
+        }
+    }
+
+    /// States and cells as they are before the first step of each row.
+    fn begin(&mut self, direction: usize, sequences: Sequences<'_>) {
+        let (units, states) = (self.units, sequences.batch * self.units);
+        let pads = match sequences.counted {
+            Counted::Last(lengths, after) => {
+                [Some((lengths, after.state)), Some((lengths, after.cell))]
+            }
+            Counted::All | Counted::First(_) => [None; 2],
+        };
+        let given = sequences.initial.into_iter().zip(pads);
+        for (buffer, (initial, pads)) in [&mut self.state, &mut self.cell].into_iter().zip(given) {
+            buffer.clear();
+            match (pads, initial) {
+                (Some((lengths, after)), _) => {
+                    for &length in lengths {
+                        let pads = after.len() / units - length as usize;
+                        buffer.extend_from_slice(&after[pads * units..][..units]);
+                    }
+                }
+                (None, Some(initial)) => {
+                    buffer.extend_from_slice(&initial[direction * states..][..states]);
+                }
+                (None, None) => buffer.resize(states, 0.0),
             }
         }
     }
@@ -166,6 +259,11 @@ struct Pass<'a> {
     /// Which direction of how many; the second reads from the end.
     place: (usize, usize),
     sequences: Sequences<'a>,
+    /// The steps that count. `[batch]`
+    rows: &'a [Range<usize>],
+    /// At each step, the rows up to the last one of which it counts. `[time]`
+    reached: &'a [usize],
+    read: &'a mut Vec<f32>,
     /// `[CHUNK or batch, 4 units]`
     gates: &'a mut [f32],
     /// `[batch, units]`
@@ -179,47 +277,95 @@ impl Kernel<f32> for Pass<'_> {
 
     #[inline(always)]
     fn run<V: Vector<Item = f32>>(mut self, token: V::Token) {
-        let Sequences { input, batch, .. } = self.sequences;
-        let (inputs, units) = (self.inputs, self.units);
-        let wide = 4 * units;
-        let time = input.len() / (batch * inputs);
-        let at_once = (CHUNK / batch).max(1);
+        let wide = 4 * self.units;
+        let backward = self.place.0 == 1;
+        let time = self.reached.len();
         let mut done = 0;
         while done < time {
-            let steps = at_once.min(time - done);
-            let first = match self.place.0 {
-                0 => done,
-                _ => time - done - steps,
-            };
-            let size = Size {
-                rows: steps * batch,
-                k: inputs,
-                n: wide,
-            };
-            let read = Left::Rows(&input[first * batch * inputs..][..size.rows * inputs]);
-            let gates = &mut self.gates[..size.rows * wide];
-            multiply::<V>(token, gates, read, &self.weights.kernel, size, false);
-            for step in 0..steps {
-                let step = match self.place.0 {
-                    0 => step,
-                    _ => steps - 1 - step,
+            let (steps, rows) = self.chunk(done, backward);
+            done += steps.len();
+            self.read_inputs::<V>(token, steps.clone(), rows);
+            let mut from = if backward { rows } else { 0 };
+            for at in 0..steps.len() {
+                let step = match backward {
+                    false => steps.start + at,
+                    true => steps.end - 1 - at,
                 };
-                let gates = &mut self.gates[step * batch * wide..][..batch * wide];
+                let reached = self.reached[step];
+                if backward {
+                    from -= reached;
+                }
                 let size = Size {
-                    rows: batch,
-                    k: units,
+                    rows: reached,
+                    k: self.units,
                     n: wide,
                 };
-                let states = Left::Rows(&*self.state);
+                let gates = &mut self.gates[from * wide..][..reached * wide];
+                let states = Left::Rows(&self.state[..reached * self.units]);
                 multiply::<V>(token, gates, states, &self.weights.recurrent, size, true);
-                self.step::<V>(token, first + step, step * batch * wide);
+                self.step::<V>(token, step, from * wide);
+                if !backward {
+                    from += reached;
+                }
             }
-            done += steps;
         }
     }
 }
 
 impl Pass<'_> {
+    /// The next steps whose gates are computed together, and how many rows of gates those are.
+    #[inline(always)]
+    fn chunk(&self, done: usize, backward: bool) -> (Range<usize>, usize) {
+        let time = self.reached.len();
+        let (mut steps, mut rows) = (0, 0);
+        while done + steps < time {
+            let step = match backward {
+                false => done + steps,
+                true => time - 1 - done - steps,
+            };
+            if steps > 0 && rows + self.reached[step] > CHUNK {
+                break;
+            }
+            rows += self.reached[step];
+            steps += 1;
+        }
+        match backward {
+            false => (done..done + steps, rows),
+            true => (time - done - steps..time - done, rows),
+        }
+    }
+
+    /// What the inputs of some steps add to the gates, for the rows that are reached, one step's behind another's.
+    #[inline(always)]
+    fn read_inputs<V: Vector<Item = f32>>(
+        &mut self,
+        token: V::Token,
+        steps: Range<usize>,
+        rows: usize,
+    ) {
+        let Sequences { input, batch, .. } = self.sequences;
+        let inputs = self.inputs;
+        let size = Size {
+            rows,
+            k: inputs,
+            n: 4 * self.units,
+        };
+        let read = if rows == steps.len() * batch {
+            &input[steps.start * batch * inputs..][..rows * inputs]
+        } else {
+            self.read.clear();
+            for step in steps {
+                let reached = self.reached[step] * inputs;
+                self.read
+                    .extend_from_slice(&input[step * batch * inputs..][..reached]);
+            }
+            &self.read[..]
+        };
+        let gates = &mut self.gates[..rows * size.n];
+        let kernel = &self.weights.kernel;
+        multiply::<V>(token, gates, Left::Rows(read), kernel, size, false);
+    }
+
     /// The cell on every row at a time, whose gates lie from a place on.
     #[inline(always)]
     fn step<V: Vector<Item = f32>>(&mut self, token: V::Token, time: usize, from: usize) {
@@ -227,11 +373,8 @@ impl Pass<'_> {
         let (at, directions) = self.place;
         for row in 0..batch {
             let states = row * units..(row + 1) * units;
-            let runs = match self.sequences.lengths {
-                Some(lengths) => usize::try_from(lengths[row]).is_ok_and(|length| time < length),
-                None => true,
-            };
-            if runs {
+            let counts = self.rows[row].contains(&time);
+            if counts {
                 let gates = &self.gates[from + row * 4 * units..][..4 * units];
                 let state = &mut self.state[states.clone()];
                 advance::<V>(
@@ -245,10 +388,13 @@ impl Pass<'_> {
             if let Some(every) = self.every.as_deref_mut() {
                 let answer =
                     &mut every[((time * directions + at) * batch + row) * units..][..units];
-                if runs {
-                    answer.copy_from_slice(&self.state[states]);
-                } else {
-                    answer.fill(0.0);
+                match self.sequences.counted {
+                    _ if counts => answer.copy_from_slice(&self.state[states]),
+                    Counted::Last(_, after) => {
+                        let pads = after.state.len() / units - self.reached.len() + time + 1;
+                        answer.copy_from_slice(&after.state[pads * units..][..units]);
+                    }
+                    Counted::All | Counted::First(_) => answer.fill(0.0),
                 }
             }
         }
@@ -330,19 +476,20 @@ mod tests {
         initial: bool,
     }
 
-    /// ONNX's definition, one number at a time, in double precision: every state and the last ones.
+    /// ONNX's definition, one number at a time, in double precision: every state, the last ones, and every cell.
     fn by_definition(
         weights: Weights<'_>,
         rows: Sequences<'_>,
         directions: usize,
-    ) -> [Vec<f64>; 2] {
+    ) -> [Vec<f64>; 3] {
         let Weights { inputs, units, .. } = weights;
         let (batch, wide) = (rows.batch, 4 * units);
         let time = rows.input.len() / (batch * inputs);
         let mut every = vec![0.0; time * directions * batch * units];
+        let mut cells = every.clone();
         let mut last = vec![0.0; directions * batch * units];
         for (direction, row) in (0..directions).flat_map(|d| (0..batch).map(move |b| (d, b))) {
-            let steps = rows.lengths.map_or(time, |lengths| lengths[row] as usize);
+            let steps = rows.counted.steps(row, time).end;
             let from = (direction * batch + row) * units;
             let [mut state, mut cell] = rows.initial.map(|initial| {
                 (0..units)
@@ -379,12 +526,13 @@ mod tests {
                     .collect();
                 for (unit, [next, shown]) in next.into_iter().enumerate() {
                     (cell[unit], state[unit]) = (next, shown);
-                    every[((at * directions + direction) * batch + row) * units + unit] = shown;
+                    let place = ((at * directions + direction) * batch + row) * units + unit;
+                    (every[place], cells[place]) = (shown, next);
                 }
             }
             last[from..from + units].copy_from_slice(&state);
         }
-        [every, last]
+        [every, last, cells]
     }
 
     fn check(case: &Case) {
@@ -416,7 +564,10 @@ mod tests {
         let rows = Sequences {
             input: &input,
             batch,
-            lengths: case.masked.then_some(&lengths),
+            counted: match case.masked {
+                true => Counted::First(&lengths),
+                false => Counted::All,
+            },
             initial: initial
                 .each_ref()
                 .map(|values| case.initial.then_some(&values[..])),
@@ -432,7 +583,7 @@ mod tests {
                 last: Some(&mut last),
             },
         );
-        let [every_due, last_due] = by_definition(weights, rows, directions);
+        let [every_due, last_due, _] = by_definition(weights, rows, directions);
         for (found, due) in [(&every, every_due), (&last, last_due)] {
             assert_eq!(found.len(), due.len());
             for (found, due) in found.iter().zip(due) {
@@ -466,6 +617,119 @@ mod tests {
         }
     }
 
+    /// An LSTM and rows of pads with some ids at their ends; what it answers where it reads the pads, and where it begins behind
+    /// them.
+    fn check_pads(lengths: &[i64]) {
+        const MAXLEN: usize = 13;
+        const INPUTS: usize = 5;
+        const UNITS: usize = 9;
+        let mut noise = ChaCha8Rng::seed_from_u64(3);
+        let mut draw = |count: usize| -> Vec<f32> {
+            (0..count).map(|_| noise.random_range(-0.5..0.5)).collect()
+        };
+        let batch = lengths.len();
+        let longest = lengths.iter().max().map_or(1, |&most| most as usize);
+        let (kernel, recurrent) = (draw(4 * UNITS * INPUTS), draw(4 * UNITS * UNITS));
+        let (bias, pad) = (draw(8 * UNITS), draw(INPUTS));
+        let weights = Weights {
+            inputs: INPUTS,
+            units: UNITS,
+            kernel: &kernel,
+            recurrent: &recurrent,
+            bias: &bias,
+        };
+        let pads = Sequences {
+            input: &pad.repeat(MAXLEN - 1),
+            batch: 1,
+            counted: Counted::All,
+            initial: [None; 2],
+        };
+        let [states, _, cells] = by_definition(weights, pads, 1);
+        let [state, cell] = [states, cells].map(|after| -> Vec<f32> {
+            let before = [0.0; UNITS].into_iter();
+            before.chain(after).map(|value| value as f32).collect()
+        });
+        let mut whole = pad.repeat(MAXLEN * batch);
+        for (row, &length) in lengths.iter().enumerate() {
+            for step in MAXLEN - length as usize..MAXLEN {
+                whole[(step * batch + row) * INPUTS..][..INPUTS].copy_from_slice(&draw(INPUTS));
+            }
+        }
+        let rows = Sequences {
+            input: &whole,
+            batch,
+            counted: Counted::All,
+            initial: [None; 2],
+        };
+        let [every_due, last_due, _] = by_definition(weights, rows, 1);
+        let mut every = vec![9.0; longest * batch * UNITS];
+        let mut last = vec![9.0; batch * UNITS];
+        let answers = Answers {
+            every: Some(&mut every),
+            last: Some(&mut last),
+        };
+        let after = AfterPads {
+            state: &state,
+            cell: &cell,
+        };
+        let trimmed = Sequences {
+            input: &whole[(MAXLEN - longest) * batch * INPUTS..],
+            counted: Counted::Last(lengths, after),
+            ..rows
+        };
+        assert!(trimmed.fit(longest, batch * UNITS));
+        Lstm::new(weights).run(trimmed, answers);
+        let every_due = &every_due[(MAXLEN - longest) * batch * UNITS..];
+        for (found, due) in [(&every[..], every_due), (&last, &last_due)] {
+            assert_eq!(found.len(), due.len());
+            for (found, due) in found.iter().zip(due) {
+                let found = f64::from(*found);
+                assert!(
+                    (found - due).abs() < 2e-6,
+                    "{found} where {due} is due: {lengths:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn rows_that_begin_behind_their_pads_answer_as_if_they_had_read_them() {
+        for lengths in [
+            &[13, 9, 9, 4, 1][..],
+            &[1, 7, 3, 7, 2, 5, 1, 6, 2],
+            &[4],
+            &[1, 1],
+        ] {
+            on_every_set::run(|| check_pads(lengths));
+        }
+        // More gates than are computed at once, of rows that end one after another.
+        let many: Vec<i64> = (0..90).map(|row| 13 - row / 8).collect();
+        on_every_set::run(|| check_pads(&many));
+    }
+
+    #[test]
+    fn lengths_that_do_not_go_with_the_rows_are_refused() {
+        let (state, cell) = ([0.0; 6], [0.0; 6]);
+        let fit = |lengths: &[i64], cell: &[f32]| {
+            let after = AfterPads {
+                state: &state,
+                cell,
+            };
+            let rows = Sequences {
+                input: &[0.0; 8],
+                batch: 2,
+                counted: Counted::Last(lengths, after),
+                initial: [None; 2],
+            };
+            rows.fit(2, 4)
+        };
+        assert!(fit(&[2, 1], &cell));
+        for lengths in [&[2][..], &[2, 0], &[2, 3], &[-1, 1]] {
+            assert!(!fit(lengths, &cell), "{lengths:?}");
+        }
+        assert!(!fit(&[2, 1], &cell[1..]));
+    }
+
     #[test]
     fn gates_far_out_saturate_and_a_nan_stays() {
         let (kernel, recurrent, bias) = ([1.0; 4], [0.0; 4], [0.0; 8]);
@@ -481,7 +745,7 @@ mod tests {
             let rows = Sequences {
                 input: &[input],
                 batch: 1,
-                lengths: None,
+                counted: Counted::All,
                 initial: [None; 2],
             };
             let answers = Answers {

@@ -10,7 +10,6 @@ mod limit;
 mod lstm;
 mod operator;
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +25,8 @@ use ort::value::TensorRef;
 
 pub use crate::config::Device;
 pub use limit::Timed;
+
+use graph::Rewritten;
 
 /// Why the runtime, a graph or a batch is refused.
 #[derive(Debug, thiserror::Error)]
@@ -168,6 +169,7 @@ fn one_line(text: &str) -> String {
 pub struct Session {
     inner: ort::session::Session,
     provider: &'static str,
+    ragged: bool,
     limits: Limits,
 }
 
@@ -194,31 +196,29 @@ impl Session {
             commit(runtime, onnx, Some(provider))
         };
         let cpu = || {
-            let onnx = match options.standard {
-                true => Cow::Borrowed(onnx),
+            let graph = match options.standard {
+                true => Rewritten::unchanged(onnx),
                 false => graph::with_our_operators(onnx),
             };
-            commit(runtime, &onnx, None)
+            let session = commit(runtime, &graph.onnx, None).map_err(SessionError::Graph)?;
+            Ok((session, "cpu", graph.ragged))
         };
-        let (inner, provider) = match options.device {
-            Device::Cpu => (cpu(), "cpu"),
-            Device::Cuda => match cuda() {
-                Ok(session) => (Ok(session), "cuda"),
-                Err(reason) => return Err(SessionError::NoCuda(reason)),
-            },
+        let (inner, provider, ragged) = match options.device {
+            Device::Cpu => cpu()?,
+            Device::Cuda => (cuda().map_err(SessionError::NoCuda)?, "cuda", false),
             Device::Auto => match cuda() {
-                Ok(session) => (Ok(session), "cuda"),
+                Ok(session) => (session, "cuda", false),
                 Err(reason) => {
                     tracing::debug!(reason, "no usable GPU, taking the CPU");
-                    (cpu(), "cpu")
+                    cpu()?
                 }
             },
         };
-        let inner = inner.map_err(SessionError::Graph)?;
         let limits = Limits::of(&inner)?;
         Ok(Self {
             inner,
             provider,
+            ragged,
             limits,
         })
     }
@@ -274,6 +274,11 @@ impl Session {
     /// The provider that really computes: `cpu` or `cuda`.
     pub fn provider(&self) -> &'static str {
         self.provider
+    }
+
+    /// Whether pads cost nothing, where longer rows come before shorter ones.
+    pub fn ragged(&self) -> bool {
+        self.ragged
     }
 }
 

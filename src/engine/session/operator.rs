@@ -1,5 +1,8 @@
 //! The trainer's LSTM as an operator of the runtime, under ONNX's contract: inputs X, W, R, B, `sequence_lens`, `initial_h`
 //! and `initial_c`, outputs Y and `Y_h`, gates activated by the logistic function and the hyperbolic tangent.
+//!
+//! And as one that reads rows with pads before them: lengths of the rows in the place of `sequence_lens`, and in the places of the
+//! first states those after 0, 1, 2, ... pads, `[maxlen, 1, units]`. Pads cost it nothing.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -10,14 +13,22 @@ use ort::operator::{
 };
 use ort::value::{TensorElementType, TensorValueType};
 
-use super::lstm::{Answers, Lstm, Sequences, Weights};
+use super::lstm::{AfterPads, Answers, Counted, Lstm, Sequences, Weights};
 
 /// Where the operator is found.
 pub(super) const DOMAIN: &str = "sentiment";
 
+/// ONNX's operator.
+pub(super) const LSTM: &str = "LSTM";
+
+/// The one over rows with pads before them.
+pub(super) const PADDED_LSTM: &str = "PaddedLSTM";
+
 /// Our operators.
 pub(super) fn domain() -> ort::Result<OperatorDomain> {
-    let domain = OperatorDomain::new(DOMAIN)?.add(LstmOperator)?;
+    let domain = OperatorDomain::new(DOMAIN)?
+        .add(LstmOperator { padded: false })?
+        .add(LstmOperator { padded: true })?;
     #[cfg(test)]
     let domain = domain.add(tests::Unlucky)?;
     Ok(domain)
@@ -44,27 +55,38 @@ pub(super) fn panic_on() {
     }
 }
 
-struct LstmOperator;
+struct LstmOperator {
+    padded: bool,
+}
 
 impl Operator for LstmOperator {
     type Kernel<'attr> = LstmKernel;
 
     fn name(&self) -> &'static str {
-        "LSTM"
+        match self.padded {
+            true => PADDED_LSTM,
+            false => LSTM,
+        }
     }
 
     fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
         let floats = || OperatorInput::required(TensorElementType::Float32);
         let perhaps = || OperatorInput::optional(TensorElementType::Float32);
-        [
-            floats(),
-            floats(),
-            floats(),
-            floats(),
-            OperatorInput::optional(TensorElementType::Int32),
-            perhaps(),
-            perhaps(),
-        ]
+        let beside = match self.padded {
+            true => [
+                OperatorInput::required(TensorElementType::Int64),
+                floats(),
+                floats(),
+            ],
+            false => [
+                OperatorInput::optional(TensorElementType::Int32),
+                perhaps(),
+                perhaps(),
+            ],
+        };
+        [floats(), floats(), floats(), floats()]
+            .into_iter()
+            .chain(beside)
     }
 
     fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
@@ -75,7 +97,7 @@ impl Operator for LstmOperator {
         &self,
         context: &KernelContext<'attr>,
     ) -> ort::Result<Self::Kernel<'attr>> {
-        carried(|| LstmKernel::new(context))
+        carried(|| LstmKernel::new(context, self.padded))
     }
 }
 
@@ -83,11 +105,12 @@ impl Operator for LstmOperator {
 struct LstmKernel {
     inputs: usize,
     units: usize,
+    padded: bool,
     lstm: Lstm,
 }
 
 impl LstmKernel {
-    fn new(context: &KernelContext<'_>) -> ort::Result<Self> {
+    fn new(context: &KernelContext<'_>, padded: bool) -> ort::Result<Self> {
         let [kernel, recurrent, bias] =
             [1, 2, 3].map(|at| context.constant_input::<TensorValueType<f32>>(at));
         let (kernel, recurrent, bias) = (kernel?, recurrent?, bias?);
@@ -101,13 +124,15 @@ impl LstmKernel {
         let fit = inputs > 0
             && units > 0
             && recurrent.len() == directions * wide * units
-            && bias.len() == directions * 2 * wide;
+            && bias.len() == directions * 2 * wide
+            && (directions == 1 || !padded);
         if !fit {
             return Err(ort::Error::new("weights whose sizes do not go together"));
         }
         Ok(Self {
             inputs,
             units,
+            padded,
             lstm: Lstm::new(Weights {
                 inputs,
                 units,
@@ -133,26 +158,34 @@ impl LstmKernel {
         };
         let [lengths, state, cell] = [4, 5, 6].map(optional);
         let (lengths, state, cell) = (lengths?, state?, cell?);
-        let lengths = match &lengths {
-            Some(lengths) => Some(lengths.try_extract_tensor::<i32>()?.1),
-            None => None,
-        };
-        let mut initial = [None; 2];
-        for (place, value) in initial.iter_mut().zip([&state, &cell]) {
+        let mut states = [None; 2];
+        for (place, value) in states.iter_mut().zip([&state, &cell]) {
             if let Some(value) = value {
                 *place = Some(value.try_extract_tensor::<f32>()?.1);
             }
         }
+        let counted = match (self.padded, &lengths) {
+            (false, None) => Counted::All,
+            (false, Some(lengths)) => Counted::First(lengths.try_extract_tensor::<i32>()?.1),
+            (true, lengths) => {
+                let lengths = lengths.as_ref().ok_or_else(none)?;
+                let lengths = lengths.try_extract_tensor::<i64>()?.1;
+                let [state, cell] = states.map(|states| states.ok_or_else(none));
+                let (state, cell) = (state?, cell?);
+                Counted::Last(lengths, AfterPads { state, cell })
+            }
+        };
         let directions = self.lstm.directions();
-        let states = directions * rows * self.units;
-        let fit = inputs == self.inputs
-            && rows > 0
-            && lengths.is_none_or(|lengths| lengths.len() == rows)
-            && initial
-                .iter()
-                .flatten()
-                .all(|values| values.len() == states);
-        if !fit {
+        let sequences = Sequences {
+            input,
+            batch: rows,
+            counted,
+            initial: match self.padded {
+                true => [None; 2],
+                false => states,
+            },
+        };
+        if inputs != self.inputs || !sequences.fit(steps, directions * rows * self.units) {
             return Err(ort::Error::new("inputs whose sizes do not go together"));
         }
         let wide = [directions, rows, self.units].map(|size| size as i64);
@@ -171,12 +204,6 @@ impl LstmKernel {
         if let Some(last) = &mut last {
             answers.last = Some(last.try_extract_tensor_mut::<f32>()?.1);
         }
-        let sequences = Sequences {
-            input,
-            batch: rows,
-            lengths,
-            initial,
-        };
         self.lstm.run(sequences, answers);
         Ok(())
     }
@@ -213,11 +240,11 @@ mod tests {
         }
 
         fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-            LstmOperator.inputs()
+            LstmOperator { padded: false }.inputs()
         }
 
         fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
-            LstmOperator.outputs()
+            LstmOperator { padded: false }.outputs()
         }
 
         fn create_kernel<'attr>(
