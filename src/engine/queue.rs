@@ -1,4 +1,4 @@
-//! Texts that wait for a batch: bounded, oldest first, taken with those nearest in length.
+//! Texts that wait for a batch: bounded, oldest first, taken with others that go well with them.
 //!
 //! A place is held from the moment a request is let in until a batch thread takes the text, so the bound is never passed.
 //! Age decides who goes first, so that nobody starves; a text of a bulk request counts as younger than it is, so that single
