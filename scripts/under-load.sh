@@ -78,10 +78,15 @@ overload() {
     echo "ten times more $what than it can do"
     serve "$port" --queue "$3"
     ask "$port" 64 2 0 >/dev/null
-    local before after
-    before=$(told "$port" '^sentiment_predictions_total')
-    read -r capacity _ _ < <(ask "$port" 64 5 0)
-    local texts=$(($(told "$port" '^sentiment_predictions_total') - before))
+    local before after capacity texts=0
+    # Before and after, for what a machine with other guests can do changes within a minute.
+    measure() {
+        local before
+        before=$(told "$port" '^sentiment_predictions_total')
+        read -r capacity _ _ < <(ask "$port" 64 10 0)
+        texts=$((texts + $(told "$port" '^sentiment_predictions_total') - before))
+    }
+    measure
     # So many connections that each waits a fifth of a second between two requests.
     local connections=$((capacity * 10 / 5))
     ((connections >= 64)) || connections=64
@@ -110,9 +115,10 @@ overload() {
     late=$((late + $(told "$port" "${requests}\"504\"")))
     good=$((good + $(told "$port" '^sentiment_predictions_total')))
     after=$(resident "$server")
+    measure
     kill -TERM "$server"
     wait "$server" || fail "the server that was asked too much did not end well"
-    echo "  capacity $((texts / 5)) texts/s; under ten times as much $((good / 10)) texts/s:" \
+    echo "  capacity $((texts / 20)) texts/s; under ten times as much $((good / 10)) texts/s:" \
         "$answered requests answered, $refused refused, $late too late, $broken broken"
     echo "  resident $before MB before and $after MB after"
     # Of what is let in 99 % is answered before the deadline; what is not says so.
@@ -120,7 +126,7 @@ overload() {
     ((refused * 10 > answered)) || fail "it was not too much: $refused refused and $answered answered"
     ((broken == 0)) || fail "$broken requests were broken"
     ((after * 10 <= before * 11)) || fail "memory grew from $before to $after MB"
-    ((good * 5 * 10 >= texts * 10 * 8)) || fail "less than 80 % of the capacity was answered"
+    ((good * 2 * 10 >= texts * 8)) || fail "less than 80 % of the capacity was answered"
 }
 text='배송이 빨라요 그런데 포장이 조금 아쉬워요 그래도 또 살 것 같아요'
 overload "single texts" "{\"text\": \"$text\"}" 256

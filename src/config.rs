@@ -47,12 +47,13 @@ pub struct ServeConfig {
     #[arg(long, default_value = "127.0.0.1:8080", value_parser = address)]
     pub listen: SocketAddr,
 
-    /// Address and port of their own for /healthz, /readyz, /metrics, /docs, /openapi.yaml and /, which need no key.
+    /// Address and port of their own for /healthz, /readyz, /v2/health/..., /metrics, /docs, /openapi.yaml and /, which
+    /// need no key.
     #[arg(long, value_parser = address)]
     pub ops_listen: Option<SocketAddr>,
 
     /// File of keys, one a line; without one of them, sent as `authorization: Bearer KEY`, everything but /healthz, /readyz,
-    /// /metrics, /docs, /openapi.yaml and / is closed.
+    /// /v2/health/..., /metrics, /docs, /openapi.yaml and / is closed.
     #[arg(long)]
     pub api_key_file: Option<PathBuf>,
 

@@ -1,4 +1,4 @@
-//! Runs of batches: by a batch thread, which takes one text, gathers what waits and is of its length, runs and answers; or by the
+//! Runs of batches: by a batch thread, which takes one text, gathers what waits and goes well with it, runs and answers; or by the
 //! caller itself, which then waits for no other thread.
 //!
 //! A run takes a seat, and gives it back. One that fails or panics fails the texts of its batch and nothing else: after a panic the

@@ -344,7 +344,7 @@ impl Engine {
                 place: place(),
             });
         }
-        // Texts of one age are taken in this order: neighbours of like length make full batches.
+        // Texts of one age are taken in this order: where pads cost something, neighbours of like length have few.
         jobs.sort_by_key(|job| job.ids.len());
         if jobs.len() == 1 {
             jobs = jobs

@@ -7,9 +7,12 @@ use serde_json::{Value, json};
 
 use crate::wire::Answer;
 
-/// The description, as the repository has it.
-pub static API: LazyLock<Value> =
-    LazyLock::new(|| serde_norway::from_str(include_str!("../../openapi.yaml")).unwrap());
+/// The description, as the repository has it. What is in it twice is refused here, where JSON would take the last.
+pub static API: LazyLock<Value> = LazyLock::new(|| {
+    let yaml: serde_norway::Value =
+        serde_norway::from_str(include_str!("../../openapi.yaml")).unwrap();
+    serde_json::to_value(yaml).unwrap()
+});
 
 /// What every answer tells a browser.
 const GUARDS: [(&str, &str); 3] = [
@@ -20,7 +23,7 @@ const GUARDS: [(&str, &str); 3] = [
 
 /// Fails unless the answer is one that openapi.yaml has for this method and path.
 pub fn check(method: &str, target: &str, answer: &Answer) {
-    let path = target.split('?').next().unwrap();
+    let path = path_of(target);
     let of = format!("{method} {target} -> {} {}", answer.status, answer.shown());
     let described = described(method, path, answer, &of);
     check_headers(described, answer, &of);
@@ -63,6 +66,19 @@ pub fn check(method: &str, target: &str, answer: &Answer) {
     }
 }
 
+/// Fails where a body is taken that its schema forbids.
+pub fn check_taken(method: &str, target: &str, body: &Value, answer: &Answer) {
+    let Some((template, _)) = paths().find(|(template, _)| matches(template, path_of(target)))
+    else {
+        return;
+    };
+    let operation = &API["paths"][template][method.to_lowercase()];
+    if operation.is_object() && answer.status < 300 {
+        let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+        conforms(schema, body, &format!("what {method} {target} took"));
+    }
+}
+
 /// Fails where the body of a request is answered otherwise than its schema promises.
 pub fn check_request(body: &Value, answer: &Answer) {
     let valid = validator(&json!({"$ref": "#/components/schemas/SentimentRequest"})).is_valid(body);
@@ -85,6 +101,10 @@ pub fn paths() -> impl Iterator<Item = (&'static str, Vec<String>)> {
             methods.map(|name| name.to_uppercase()).collect(),
         )
     })
+}
+
+fn path_of(target: &str) -> &str {
+    target.split('?').next().unwrap()
 }
 
 fn described(method: &str, path: &str, answer: &Answer, of: &str) -> &'static Value {

@@ -164,6 +164,10 @@ impl Server {
         answer.body = response.body_mut().read_to_vec().unwrap();
         answer.decompress();
         contract::check(method, path, &answer);
+        let json = headers.contains(&("content-type", "application/json"));
+        if json && let Some(Ok(body)) = body.map(serde_json::from_slice) {
+            contract::check_taken(method, path, &body, &answer);
+        }
         answer
     }
 

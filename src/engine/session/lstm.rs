@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use super::sequences::{Counted, Sequences};
 use crate::train::kernel::{Left, Size, multiply, pack};
 use crate::train::real::Real as _;
 use crate::train::vector::{Kernel, Vector};
@@ -24,73 +25,6 @@ pub(super) struct Weights<'a> {
     pub recurrent: &'a [f32],
     /// Of the inputs' product and of the state's. `[directions, 2, 4 units]`
     pub bias: &'a [f32],
-}
-
-/// Rows to read.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sequences<'a> {
-    /// `[time, batch, inputs]`
-    pub input: &'a [f32],
-    /// Rows.
-    pub batch: usize,
-    /// The steps that are read.
-    pub counted: Counted<'a>,
-    /// The state and the cell before the first step, where they are not zero. `[directions, batch, units]`
-    pub initial: [Option<&'a [f32]>; 2],
-}
-
-/// Which steps of each row are read. Rows cost no more than those where the longer ones come first.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Counted<'a> {
-    /// All.
-    All,
-    /// So many at the beginning; answers behind them are zero. `[batch]`
-    First(&'a [i32]),
-    /// So many at the end, at least one. Those before them are pads, which are not read again. `[batch]`
-    Last(&'a [i64], AfterPads<'a>),
-}
-
-/// What a row has come to after 0, 1, 2, ... pads, one for each number of them.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct AfterPads<'a> {
-    /// `[maxlen, units]`
-    pub state: &'a [f32],
-    /// `[maxlen, units]`
-    pub cell: &'a [f32],
-}
-
-impl Sequences<'_> {
-    /// Whether the sizes go with so many steps, and states of so many numbers.
-    pub fn fit(&self, time: usize, states: usize) -> bool {
-        let units = states / self.batch.max(1);
-        let counted = match self.counted {
-            Counted::All => true,
-            Counted::First(lengths) => lengths.len() == self.batch,
-            Counted::Last(lengths, AfterPads { state, cell }) => {
-                let read =
-                    |&length: &i64| usize::try_from(length).is_ok_and(|n| (1..=time).contains(&n));
-                lengths.len() == self.batch
-                    && lengths.iter().all(read)
-                    && state.len() >= time * units
-                    && state.len() % units == 0
-                    && state.len() == cell.len()
-            }
-        };
-        let mut initial = self.initial.iter().flatten();
-        self.batch > 0 && counted && initial.all(|values| values.len() == states)
-    }
-}
-
-impl Counted<'_> {
-    fn steps(self, row: usize, time: usize) -> Range<usize> {
-        match self {
-            Self::All => 0..time,
-            Self::First(lengths) => 0..usize::try_from(lengths[row]).unwrap_or(0).min(time),
-            Self::Last(lengths, _) => {
-                time.saturating_sub(usize::try_from(lengths[row]).unwrap_or(0))..time
-            }
-        }
-    }
 }
 
 /// What is asked for.
@@ -278,23 +212,14 @@ impl Kernel<f32> for Pass<'_> {
     #[inline(always)]
     fn run<V: Vector<Item = f32>>(mut self, token: V::Token) {
         let wide = 4 * self.units;
-        let backward = self.place.0 == 1;
-        let time = self.reached.len();
         let mut done = 0;
-        while done < time {
-            let (steps, rows) = self.chunk(done, backward);
-            done += steps.len();
-            self.read_inputs::<V>(token, steps.clone(), rows);
-            let mut from = if backward { rows } else { 0 };
-            for at in 0..steps.len() {
-                let step = match backward {
-                    false => steps.start + at,
-                    true => steps.end - 1 - at,
-                };
+        while done < self.reached.len() {
+            let (together, rows) = self.chunk(done);
+            self.read_inputs::<V>(token, done..done + together, rows);
+            let mut from = 0;
+            for nth in done..done + together {
+                let step = self.step_read(nth);
                 let reached = self.reached[step];
-                if backward {
-                    from -= reached;
-                }
                 let size = Size {
                     rows: reached,
                     k: self.units,
@@ -304,38 +229,40 @@ impl Kernel<f32> for Pass<'_> {
                 let states = Left::Rows(&self.state[..reached * self.units]);
                 multiply::<V>(token, gates, states, &self.weights.recurrent, size, true);
                 self.step::<V>(token, step, from * wide);
-                if !backward {
-                    from += reached;
-                }
+                from += reached;
             }
+            done += together;
         }
     }
 }
 
 impl Pass<'_> {
-    /// The next steps whose gates are computed together, and how many rows of gates those are.
+    /// The step that is read after so many others.
     #[inline(always)]
-    fn chunk(&self, done: usize, backward: bool) -> (Range<usize>, usize) {
-        let time = self.reached.len();
-        let (mut steps, mut rows) = (0, 0);
-        while done + steps < time {
-            let step = match backward {
-                false => done + steps,
-                true => time - 1 - done - steps,
-            };
-            if steps > 0 && rows + self.reached[step] > CHUNK {
-                break;
-            }
-            rows += self.reached[step];
-            steps += 1;
-        }
-        match backward {
-            false => (done..done + steps, rows),
-            true => (time - done - steps..time - done, rows),
+    fn step_read(&self, nth: usize) -> usize {
+        match self.place.0 {
+            0 => nth,
+            _ => self.reached.len() - 1 - nth,
         }
     }
 
-    /// What the inputs of some steps add to the gates, for the rows that are reached, one step's behind another's.
+    /// How many more steps' gates are computed together, and how many rows of gates those are.
+    #[inline(always)]
+    fn chunk(&self, done: usize) -> (usize, usize) {
+        let (mut steps, mut rows) = (0, 0);
+        while done + steps < self.reached.len() {
+            let reached = self.reached[self.step_read(done + steps)];
+            if steps > 0 && rows + reached > CHUNK {
+                break;
+            }
+            rows += reached;
+            steps += 1;
+        }
+        (steps, rows)
+    }
+
+    /// What the inputs of some steps add to the gates, for the rows that are reached, one step's behind another's in the order in
+    /// which they are read.
     #[inline(always)]
     fn read_inputs<V: Vector<Item = f32>>(
         &mut self,
@@ -350,11 +277,13 @@ impl Pass<'_> {
             k: inputs,
             n: 4 * self.units,
         };
-        let read = if rows == steps.len() * batch {
+        let whole = rows == steps.len() * batch && self.place.0 == 0;
+        let read = if whole {
             &input[steps.start * batch * inputs..][..rows * inputs]
         } else {
             self.read.clear();
-            for step in steps {
+            for nth in steps {
+                let step = self.step_read(nth);
                 let reached = self.reached[step] * inputs;
                 self.read
                     .extend_from_slice(&input[step * batch * inputs..][..reached]);
@@ -467,6 +396,7 @@ mod tests {
     use rand::{RngExt as _, SeedableRng as _};
     use rand_chacha::ChaCha8Rng;
 
+    use super::super::sequences::AfterPads;
     use super::*;
     use crate::train::vector::on_every_set;
 
@@ -705,29 +635,6 @@ mod tests {
         // More gates than are computed at once, of rows that end one after another.
         let many: Vec<i64> = (0..90).map(|row| 13 - row / 8).collect();
         on_every_set::run(|| check_pads(&many));
-    }
-
-    #[test]
-    fn lengths_that_do_not_go_with_the_rows_are_refused() {
-        let (state, cell) = ([0.0; 6], [0.0; 6]);
-        let fit = |lengths: &[i64], cell: &[f32]| {
-            let after = AfterPads {
-                state: &state,
-                cell,
-            };
-            let rows = Sequences {
-                input: &[0.0; 8],
-                batch: 2,
-                counted: Counted::Last(lengths, after),
-                initial: [None; 2],
-            };
-            rows.fit(2, 4)
-        };
-        assert!(fit(&[2, 1], &cell));
-        for lengths in [&[2][..], &[2, 0], &[2, 3], &[-1, 1]] {
-            assert!(!fit(lengths, &cell), "{lengths:?}");
-        }
-        assert!(!fit(&[2, 1], &cell[1..]));
     }
 
     #[test]

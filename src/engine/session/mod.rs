@@ -9,6 +9,7 @@ mod graph;
 mod limit;
 mod lstm;
 mod operator;
+mod sequences;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;

@@ -13,13 +13,11 @@ use ort::operator::{
 };
 use ort::value::{TensorElementType, TensorValueType};
 
-use super::lstm::{AfterPads, Answers, Counted, Lstm, Sequences, Weights};
+use super::lstm::{Answers, Lstm, Weights};
+use super::sequences::{AfterPads, Counted, Sequences};
 
 /// Where the operator is found.
 pub(super) const DOMAIN: &str = "sentiment";
-
-/// ONNX's operator.
-pub(super) const LSTM: &str = "LSTM";
 
 /// The one over rows with pads before them.
 pub(super) const PADDED_LSTM: &str = "PaddedLSTM";
@@ -65,7 +63,7 @@ impl Operator for LstmOperator {
     fn name(&self) -> &'static str {
         match self.padded {
             true => PADDED_LSTM,
-            false => LSTM,
+            false => "LSTM",
         }
     }
 

@@ -30,7 +30,7 @@ use crate::metrics::Metrics;
 /// What the body and its answers are.
 pub(super) const KIND: &str = "application/x-ndjson";
 
-/// Lines under way at once: enough to fill batches with lines of one length, also while some that are done wait for their turn.
+/// Lines under way at once: enough to fill batches with lines of like length, also while some that are done wait for their turn.
 const UNDER_WAY: usize = 1_024;
 
 /// The same where each line brings rows of its own.
