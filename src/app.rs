@@ -226,7 +226,7 @@ async fn run(config: &ServeConfig, shared: &Arc<Shared>, logging: &Logging) -> a
         signal = signals.next() => {
             tracing::warn!(signal, "a second signal: ending at once");
             logging.flush();
-            std::process::exit(1);
+            system::end_at_once(1);
         }
     };
     match crash.map_or(stopped, Err) {

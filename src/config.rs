@@ -8,12 +8,14 @@ mod worker;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::str::FromStr as _;
 use std::time::Duration;
 
 use clap::ArgAction;
 use clap::builder::FalseyValueParser;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 pub use worker::{Database, ModelStore, WorkerConfig};
 
@@ -95,8 +97,8 @@ pub struct ServeConfig {
     pub device: Device,
 
     /// Batch threads of each model [default: the CPUs that this process may use].
-    #[arg(long, value_parser = positive)]
-    pub threads: Option<usize>,
+    #[arg(long, value_parser = threads)]
+    pub threads: Option<u16>,
 
     /// Most texts that go through a model together.
     #[arg(long, default_value = "64", value_parser = positive)]
@@ -170,7 +172,7 @@ pub struct ServeConfig {
 impl ServeConfig {
     /// The batch threads of each model.
     pub fn batch_threads(&self) -> usize {
-        self.threads.unwrap_or_else(usable_cpus)
+        self.threads.map_or_else(usable_cpus, usize::from)
     }
 }
 
@@ -262,6 +264,21 @@ fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Threads that compute: more than any machine has cores are a slip.
+pub fn threads(text: &str) -> Result<u16, String> {
+    const MOST: u16 = 1_024;
+    match text.parse() {
+        Ok(threads @ 1..=MOST) => Ok(threads),
+        _ => Err(format!("it must be a whole number from 1 to {MOST}")),
+    }
+}
+
+/// A number to compare ratings with.
+pub fn finite(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+    number.ok_or_else(|| "it must be a number".into())
+}
+
 fn queue(text: &str) -> Result<usize, String> {
     const MOST: usize = 1 << 20;
     positive(text).and_then(|places| {
@@ -273,7 +290,17 @@ fn queue(text: &str) -> Result<usize, String> {
     })
 }
 
-fn log_level(text: &str) -> Result<String, String> {
+/// The filter of the log.
+pub fn log_level(text: &str) -> Result<String, String> {
+    // A filter takes any other word for the name of a part, and the log would be silent.
+    for directive in text.split(',').map(str::trim) {
+        let level = !directive.is_empty() && LevelFilter::from_str(directive).is_ok();
+        if !level && !directive.contains(['=', '[']) {
+            return Err(format!(
+                "{directive:?} is none of error, warn, info, debug, trace and off; of one part: target=debug"
+            ));
+        }
+    }
     EnvFilter::builder()
         .parse(text)
         .map(|_| text.to_owned())
@@ -359,6 +386,9 @@ mod tests {
         for (flag, value) in [
             ("--listen", "8080"),
             ("--threads", "0"),
+            ("--threads", "100000"),
+            ("--log-level", "warning"),
+            ("--log-level", "info,"),
             ("--queue", "0"),
             ("--queue", "99999999999"),
             ("--max-batch", "many"),

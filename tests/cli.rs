@@ -359,7 +359,8 @@ fn failures_are_one_line_that_names_the_thing_and_the_exit_code_says_whose_they_
     let room = room_with_models();
     room.write("bad.tsv", "5\tgood\nfive\tgood\n");
     room.write("models/english/1/golden.jsonl", "");
-    let cases: [(&[&str], i32, &str); 9] = [
+    room.write("models/gone/ACTIVE", "3");
+    let cases: [(&[&str], i32, &str); 13] = [
         (
             &["evaluate", "nobody", "--data", "bad.tsv"],
             1,
@@ -388,6 +389,29 @@ fn failures_are_one_line_that_names_the_thing_and_the_exit_code_says_whose_they_
         ),
         (&["models", "activate", "korean@9"], 1, "no version 9"),
         (&["models", "activate", "korean"], 2, "NAME@VERSION"),
+        (&["models", "activate", "english@1"], 1, "golden.jsonl"),
+        (
+            &["models", "list", "--database", "sqlite://typo/jobs.db"],
+            1,
+            "there is no file typo/jobs.db",
+        ),
+        (
+            &[
+                "evaluate",
+                "korean",
+                "--data",
+                "feedback",
+                "--database",
+                "sqlite://typo.db",
+            ],
+            1,
+            "there is no file typo.db",
+        ),
+        (
+            &["models", "show", "gone"],
+            1,
+            "it names version 3, which is not there",
+        ),
         (&["models", "list", "--models", "nowhere"], 1, "nowhere"),
     ];
     for (args, code, part) in cases {
@@ -401,8 +425,17 @@ fn failures_are_one_line_that_names_the_thing_and_the_exit_code_says_whose_they_
         assert_eq!(said.lines().count(), 1, "{args:?}: {said}");
         assert!(output.stdout.is_empty(), "{args:?}");
     }
+    assert!(!room.path("typo.db").exists() && !room.path("typo").exists());
     for args in [
         &["predcit"][..],
+        &[
+            "evaluate",
+            "korean",
+            "--data",
+            "bad.tsv",
+            "--label-above",
+            "NaN",
+        ],
         &["evaluate"],
         &["predict", "--format", "xml"],
         &[],

@@ -150,6 +150,12 @@ fn texts_are_encoded_as_the_model_reads_them() {
     assert_eq!(tokens, ["good", "film", "the"]);
     assert_eq!(lines[0]["tokens"][1]["id"], json!(null));
     assert_eq!(lines[0]["row"].as_array().unwrap().len(), 8);
+    // A file of another system's begins with a mark.
+    let marked = room.answers(
+        &["data", "encode", "--model", "english"],
+        "\u{feff}good film the\n",
+    );
+    assert_eq!(marked[0], lines[0]);
     let args = ["data", "encode", "--model", "english", "--matrix", "count"];
     let rows = room.answers(&args, "good the good\nbad\n");
     assert_eq!(rows.len(), 2);

@@ -19,7 +19,7 @@ pub const ACTIVE: &str = "ACTIVE";
 pub struct ModelVersions {
     /// The model.
     pub name: String,
-    /// Its versions, lowest first.
+    /// Its versions, lowest first; none where `ACTIVE` alone is left.
     pub versions: Vec<Version>,
 }
 
@@ -34,7 +34,7 @@ pub fn list(models: &Path) -> Result<Vec<ModelVersions>, BundleError> {
             continue;
         }
         let versions = versions(models, &name)?;
-        if !versions.is_empty() {
+        if !versions.is_empty() || models.join(&name).join(ACTIVE).exists() {
             found.push(ModelVersions { name, versions });
         }
     }
@@ -65,13 +65,15 @@ pub fn versions(models: &Path, name: &str) -> Result<Vec<Version>, BundleError> 
 /// There is no such model, or `ACTIVE` names none of its versions.
 pub fn active(models: &Path, name: &str) -> Result<Option<Version>, BundleError> {
     let versions = versions(models, name)?;
-    if versions.is_empty() {
-        return Err(unknown_model(models, name));
-    }
     let path = models.join(name).join(ACTIVE);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return match versions.is_empty() {
+                true => Err(unknown_model(models, name)),
+                false => Ok(None),
+            };
+        }
         Err(error) => return Err(BundleError::io(&path)(error)),
     };
     let version = text

@@ -312,7 +312,7 @@ fn load(
                 %version,
                 provider = engine.provider(),
                 golden_rows = engine.bundle().golden.len(),
-                milliseconds = started.elapsed().as_millis(),
+                milliseconds = started.elapsed().as_millis() as u64,
                 "model loaded"
             );
             metrics.serves(engine.info());

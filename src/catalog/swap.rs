@@ -74,7 +74,7 @@ impl Catalog {
         tracing::info!(
             model = name,
             %version,
-            milliseconds = started.elapsed().as_millis(),
+            milliseconds = started.elapsed().as_millis() as u64,
             "version loaded beside the one that serves"
         );
         Ok(Candidate {

@@ -10,8 +10,10 @@ use clap::{Subcommand, ValueEnum};
 
 use super::{Output, Usage};
 use crate::bundle::{Bundle, folder};
+use crate::config;
 use crate::recipe::Recipe;
 use crate::text::{Moment, TokenizerConfig};
+use crate::train::dataset::input::without_mark;
 use crate::train::dataset::{Columns, Format, Reading, Row, Rows, Survey};
 use crate::train::histogram::histogram_svg;
 
@@ -55,7 +57,7 @@ struct DescribeArgs {
     #[arg(long, value_name = "COLUMN")]
     label: Option<String>,
     /// A rating above this is positive.
-    #[arg(long, value_name = "RATING", allow_negative_numbers = true)]
+    #[arg(long, value_name = "RATING", allow_negative_numbers = true, value_parser = config::finite)]
     label_above: Option<f64>,
     /// A file for the histogram of lengths.
     #[arg(long, value_name = "FILE.svg")]
@@ -188,7 +190,7 @@ fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
         labels: false,
     };
     let rows: Box<dyn Iterator<Item = Result<Row, _>>> = if args.input.as_os_str() == "-" {
-        let input = Box::new(io::BufReader::new(io::stdin()));
+        let input = without_mark(Box::new(io::BufReader::new(io::stdin())))?;
         Box::new(Rows::over(input, &args.input, Format::Lines, reading)?)
     } else {
         Box::new(Rows::open(&args.input, reading)?)

@@ -14,6 +14,7 @@ use super::feedback::{FeedbackArgs, is_feedback};
 use super::open::OpenArgs;
 use super::{Output, Progress, Usage};
 use crate::bundle::{Confusion, Manifest, Measured};
+use crate::config;
 use crate::engine::{Engine, ItemError};
 use crate::recipe::SourceRecipe;
 use crate::sentiment::{Label, Score};
@@ -49,7 +50,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "COLUMN")]
     label: Option<String>,
     /// A rating above this is positive [default: what the model's recipe says of the source].
-    #[arg(long, value_name = "RATING", allow_negative_numbers = true)]
+    #[arg(long, value_name = "RATING", allow_negative_numbers = true, value_parser = config::finite)]
     label_above: Option<f64>,
     #[command(flatten)]
     open: OpenArgs,

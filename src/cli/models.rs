@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Context as _;
@@ -14,7 +15,9 @@ use super::summary::Summary;
 use super::vectors::{Asked, Format, write_similar};
 use crate::bundle::clock::rfc3339;
 use crate::bundle::{Bundle, Manifest, SplitMetrics, Version, folder};
-use crate::config::{Database, ModelStore};
+use crate::config::{Database, Device, ModelStore};
+use crate::engine::session::Runtime;
+use crate::engine::{Engine, EngineSettings};
 use crate::import::word_vectors;
 use crate::recipe::valid_name;
 use crate::store::Registered;
@@ -298,19 +301,35 @@ fn activate(
     }
     let version: Version = version.parse().map_err(|_| usage())?;
     let dir = models.join(name).join(version.to_string());
-    if let Some(registry) = registry {
-        let here = dir.is_dir().then_some(dir.as_path());
-        registry
-            .activate(name, version, here)
-            .with_context(|| format!("{model} is not activated"))?;
-    } else if dir.is_dir() {
-        Manifest::read(&dir).with_context(|| format!("{model} is not activated"))?;
-    }
+    let here = dir.is_dir().then_some(dir.as_path());
+    let activated = || {
+        if here.is_some() {
+            prove(models, name, version)?;
+        }
+        match registry {
+            Some(registry) => registry.activate(name, version, here),
+            None => Ok(()),
+        }
+    };
+    activated().with_context(|| format!("{model} is not activated"))?;
     // Servers on other machines need no copy here.
-    if registry.is_none() || dir.is_dir() {
+    if registry.is_none() || here.is_some() {
         folder::activate(models, name, version)?;
     }
     writeln!(out, "{name}@{version} serves")?;
+    Ok(())
+}
+
+/// Whether it would serve: every file is what its manifest says, and the golden rows have their answers.
+fn prove(models: &Path, name: &str, version: Version) -> anyhow::Result<()> {
+    let bundle = folder::open(models, name, version)?;
+    let settings = EngineSettings {
+        device: Device::Cpu,
+        threads: 1,
+        max_batch: 1,
+        queue: 1,
+    };
+    Engine::start(&Runtime::load()?, Arc::new(bundle), settings, None)?;
     Ok(())
 }
 

@@ -21,7 +21,7 @@ pub(super) struct OpenArgs {
     #[arg(long, value_enum, default_value_t)]
     pub device: Device,
     /// Threads that compute [default: the CPUs that this process may use].
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_parser = config::threads)]
     pub threads: Option<u16>,
 }
 

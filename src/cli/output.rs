@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use tempfile::TempPath;
 
 use super::on_interrupt;
+use crate::system;
 
 /// Standard output or a file.
 pub enum Output {
@@ -152,7 +153,7 @@ impl Unfinished {
                 let mut all = lock_all();
                 drop(all.take());
                 note("error: interrupted");
-                std::process::exit(1);
+                system::end_at_once(1);
             })?;
         }
         let all = all.get_or_insert_default();

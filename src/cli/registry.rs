@@ -27,7 +27,7 @@ impl Registry {
             .build()?;
         let store = {
             let _within = threads.enter();
-            Store::new(database.url())?
+            Store::existing(database.url())?
         };
         let storage = place.map(|place| Storage::open(place.url(), &config::cloud_options()));
         Ok(Self {

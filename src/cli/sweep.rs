@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::{Progress, Usage, say};
 use crate::config::usable_cpus;
 use crate::recipe::{LayerRecipe, Recipe};
+use crate::system;
 use crate::train::dataset::{self, DataArg};
 use crate::train::origin::{Origin, fingerprint};
 use crate::train::run::Reviews;
@@ -83,7 +84,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     super::on_interrupt(move || {
         if flag.swap(true, Ordering::SeqCst) {
             super::note("error: interrupted again");
-            std::process::exit(1);
+            system::end_at_once(1);
         }
     })?;
 

@@ -13,6 +13,7 @@ use crate::bundle;
 use crate::config::usable_cpus;
 use crate::engine::session::Runtime;
 use crate::recipe::Recipe;
+use crate::system;
 use crate::train::checkpoint::{Checkpoints, Start};
 use crate::train::dataset::{self, DataArg};
 use crate::train::fit::{Control, Event, Happened};
@@ -74,7 +75,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     super::on_interrupt(move || {
         if flag.swap(true, Ordering::SeqCst) {
             note("error: interrupted again; no model was written");
-            std::process::exit(1);
+            system::end_at_once(1);
         }
     })?;
 

@@ -12,6 +12,7 @@ use crate::config::{self, Database, LogFormat, WorkerConfig, usable_cpus};
 use crate::engine::session::Runtime;
 use crate::storage::Storage;
 use crate::store::Store;
+use crate::system;
 use crate::telemetry;
 use crate::train::view::Standing;
 use crate::worker::{Worker, WorkerSettings};
@@ -34,7 +35,7 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
     /// What is logged: error, warn, info, debug, trace, or filter directives.
-    #[arg(long, default_value = "info,ort=warn")]
+    #[arg(long, default_value = "info,ort=warn", value_parser = config::log_level)]
     log_level: String,
 }
 
@@ -54,7 +55,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     super::on_interrupt(move || {
         if stop.send_replace(true) {
             super::note("error: interrupted again");
-            std::process::exit(1);
+            system::end_at_once(1);
         }
     })?;
     tokio::runtime::Builder::new_multi_thread()

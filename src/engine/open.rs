@@ -39,11 +39,11 @@ pub(super) fn opener(runtime: &Runtime, bundle: &Arc<Bundle>, device: Device) ->
 pub(super) fn open_sessions(open: &Open, threads: usize) -> Result<Vec<Opened>, EngineError> {
     std::thread::scope(|scope| {
         let opening: Vec<_> = (0..threads.max(1))
-            .map(|_| scope.spawn(|| open()))
+            .map(|_| std::thread::Builder::new().spawn_scoped(scope, || open()))
             .collect();
         opening
             .into_iter()
-            .map(|session| session.join().unwrap_or(Err(EngineError::Panicked)))
+            .map(|session| session?.join().unwrap_or(Err(EngineError::Panicked)))
             .collect()
     })
 }

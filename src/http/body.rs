@@ -158,45 +158,23 @@ async fn read(
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    let mut refused = announced
-        .filter(|&length| length > most)
-        .map(|_| too_large(most));
-    if let Some(problem) = &refused
-        && headers.contains_key(header::EXPECT)
-    {
-        return Err(problem.clone());
+    if announced.is_some_and(|length| length > most) {
+        return Err(too_large(most));
     }
     let mut kept = BytesMut::with_capacity(announced.unwrap_or(0).min(most).min(FIRST));
-    let mut seen = 0usize;
     while let Some(frame) = body.frame().await {
         let frame = frame
             .map_err(|_| Problem::new(Code::MalformedJson, "the body broke off before its end"))?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        seen = seen.saturating_add(data.len());
-        if refused.is_none() {
-            refused = match seen > most {
-                true => Some(too_large(most)),
-                false => held.set(seen).err(),
-            };
+        if data.len() > most - kept.len() {
+            return Err(too_large(most));
         }
-        if refused.is_none() {
-            kept.extend_from_slice(&data);
-            continue;
-        }
-        kept = BytesMut::new();
-        held.set(0)?;
-        // A client that is still writing would see its connection reset and not the answer, so that what is a little too
-        // large is read to its end and thrown away.
-        if seen > most.saturating_mul(4) {
-            break;
-        }
+        held.set(kept.len() + data.len())?;
+        kept.extend_from_slice(&data);
     }
-    match refused {
-        Some(problem) => Err(problem),
-        None => Ok((kept.freeze(), held)),
-    }
+    Ok((kept.freeze(), held))
 }
 
 fn too_large(most: usize) -> Problem {

@@ -71,7 +71,7 @@ pub async fn serve(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle)
         .max_buf_size(HEAD.max(8 << 10))
-        .pipeline_flush(true);
+        .writev(false);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -138,7 +138,11 @@ impl Lines {
             && !waiting.is_empty()
         {
             let bite = waiting.split_to(BITE.min(waiting.len()));
-            decoder.write_all(&bite).map_err(|_| not_gzip())?;
+            // Else the decoder keeps back what came of it until more is written, for which a client may wait.
+            decoder
+                .write_all(&bite)
+                .and_then(|()| decoder.flush())
+                .map_err(|_| not_gzip())?;
             self.kept.extend_from_slice(decoder.get_ref());
             self.unpacked += decoder.get_ref().len();
             decoder.get_mut().clear();

@@ -14,6 +14,7 @@ mod follow;
 mod inference;
 mod jobs;
 mod json;
+mod leftover;
 mod lines;
 mod models;
 mod observe;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
@@ -268,10 +269,18 @@ fn cross_origin(origins: AllowOrigin) -> CorsLayer {
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_headers([
             header::AUTHORIZATION,
+            header::CONTENT_ENCODING,
             header::CONTENT_TYPE,
+            HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("traceparent"),
             request_id::HEADER,
         ])
-        .expose_headers([header::RETRY_AFTER, request_id::HEADER])
+        .expose_headers([
+            header::LOCATION,
+            header::RETRY_AFTER,
+            HeaderName::from_static("server-timing"),
+            request_id::HEADER,
+        ])
         .max_age(Duration::from_secs(3600))
 }
 

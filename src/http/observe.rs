@@ -16,6 +16,7 @@ use tower::{Layer, Service};
 
 use super::Shared;
 use super::error::{Code, Problem};
+use super::leftover;
 use super::request_id::{HEADER, RequestId};
 use crate::engine::Timing;
 use crate::telemetry::{Caller, Seen};
@@ -59,8 +60,16 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let arrived = Arrived::new(Arc::clone(&self.shared), &request);
+        let (request, leftover) = leftover::watch(request);
+        let limits = self.shared.body_limits();
         let response = self.inner.call(request);
-        Box::pin(async move { Ok(arrived.answered(response.await?.into_response())) })
+        Box::pin(async move {
+            let response = arrived.answered(response.await?.into_response());
+            if let Some(leftover) = leftover {
+                leftover.drain(limits).await;
+            }
+            Ok(response)
+        })
     }
 }
 
@@ -73,6 +82,8 @@ struct Arrived {
     method: &'static str,
     head: bool,
     route: Option<MatchedPath>,
+    /// Asked by a client of the Open Inference Protocol.
+    inference: bool,
     caller: Option<Caller>,
     answered: bool,
 }
@@ -97,6 +108,10 @@ impl Arrived {
             method: method_label(request.method()),
             head: request.method() == Method::HEAD,
             route: request.extensions().get::<MatchedPath>().cloned(),
+            inference: {
+                let path = request.uri().path();
+                path == "/v2" || path.starts_with("/v2/")
+            },
             caller: Caller::of(request.headers()),
             answered: false,
             shared,
@@ -110,9 +125,7 @@ impl Arrived {
         let problem = response.extensions_mut().remove::<Problem>();
         let stages = response.extensions_mut().remove::<Timing>().map(stages);
         if let Some(problem) = &problem {
-            let path = self.route.as_ref().map_or("", MatchedPath::as_str);
-            let inference = path == "/v2" || path.starts_with("/v2/");
-            let body = problem.body(id.as_str(), inference);
+            let body = problem.body(id.as_str(), self.inference);
             show(body, self.head, &mut response);
             let reason = problem.code.as_str();
             shared.metrics.rejected.with_label_values(&[reason]).inc();
@@ -176,7 +189,7 @@ impl Arrived {
             route,
             status,
             code,
-            microseconds = took.as_micros(),
+            microseconds = took.as_micros() as u64,
         );
     }
 }

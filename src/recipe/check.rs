@@ -49,6 +49,12 @@ impl Recipe {
             if seen.insert(&source.name, ()).is_some() {
                 return fail(format!("data.source {:?} is given twice", source.name));
             }
+            if source.label_above.is_some_and(|rating| !rating.is_finite()) {
+                return fail(format!(
+                    "data.source {:?}: label_above must be a number",
+                    source.name
+                ));
+            }
             if !(source.weight.is_finite() && source.weight > 0.0) {
                 return fail(format!(
                     "data.source {:?}: weight must be positive",

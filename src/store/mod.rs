@@ -15,7 +15,7 @@ mod registry;
 mod timed;
 mod watch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -71,6 +71,18 @@ impl Store {
     /// # Errors
     /// It is no such URL.
     pub fn new(url: &str) -> Result<Self, StoreError> {
+        Self::open(url, true)
+    }
+
+    /// The same of one that must be there: a slip in a path makes no new one.
+    ///
+    /// # Errors
+    /// It is no such URL, or SQLite's file is not there.
+    pub fn existing(url: &str) -> Result<Self, StoreError> {
+        Self::open(url, false)
+    }
+
+    fn open(url: &str, make: bool) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
         let refused = |reason: String| StoreError::Url(reason);
         let (dialect, url, folder) = if let Some(path) = url.strip_prefix("sqlite:") {
@@ -80,6 +92,9 @@ impl Store {
                 return Err(refused(
                     "a database in memory has no place for jobs: name a file".into(),
                 ));
+            }
+            if !make && !Path::new(file).is_file() {
+                return Err(refused(format!("there is no file {file}")));
             }
             let sign = if path.contains('?') { '&' } else { '?' };
             let mode = if path.contains("mode=") {

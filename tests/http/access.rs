@@ -182,13 +182,18 @@ fn pages_from_elsewhere_may_ask_only_where_a_flag_lists_them() {
     let asks = [
         ("origin", shop),
         ("access-control-request-method", "POST"),
-        ("access-control-request-headers", "authorization"),
+        (
+            "access-control-request-headers",
+            "authorization,idempotency-key",
+        ),
     ];
     wire.write(head("OPTIONS", "/v1/sentiment", &asks));
     let answer = wire.answer("OPTIONS");
     assert_eq!(answer.status, 200);
     let headers = answer.header("access-control-allow-headers").unwrap();
-    assert!(headers.contains("authorization"), "{headers}");
+    for name in ["authorization", "content-encoding", "idempotency-key"] {
+        assert!(headers.contains(name), "{headers}");
+    }
 }
 
 #[test]

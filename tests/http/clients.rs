@@ -42,6 +42,61 @@ fn requests_sent_ahead_are_answered_in_their_order() {
 }
 
 #[test]
+fn what_follows_a_request_takes_nothing_from_its_answer() {
+    let server = Server::start(&[]);
+    for last in [&[][..], &[("connection", "close")]] {
+        for behind in ["\r\n", "\n", "GET /hea", "NO HTTP\r\n\r\n"] {
+            let mut wire = server.wire();
+            let length = [("content-length", "16")];
+            wire.write(post(&[&length, last].concat()) + BODY + behind);
+            let answer = wire.answer("POST");
+            assert_eq!(answer.json()["label"], "positive", "{behind:?}");
+        }
+    }
+    // What some clients send behind every body is read past.
+    let mut wire = server.wire();
+    for _ in 0..3 {
+        wire.write(whole() + "\r\n");
+        assert_eq!(wire.answer("POST").status, 200);
+    }
+}
+
+#[test]
+fn what_is_no_http_is_told_so() {
+    let server = Server::start(&[]);
+    let long = "y".repeat(70_000);
+    for (sent, status) in [
+        ("NO HTTP\r\n\r\n".to_owned(), 400),
+        (
+            post(&[("content-length", "16"), ("content-length", "17")]),
+            400,
+        ),
+        (head("GET", "/healthz", &[("x", &long)]), 431),
+        (head("GET", &format!("/{long}"), &[]), 431),
+    ] {
+        let mut wire = server.wire();
+        wire.write(&sent);
+        let answer = wire.answer_head();
+        assert_eq!(answer.status, status, "{}", &sent[..40]);
+    }
+    assert_eq!(server.get("/healthz").status, 200);
+}
+
+#[test]
+fn a_client_that_asks_ahead_gets_no_answer_before_it_reads_the_last() {
+    let server = Server::start(&[]);
+    let before = server.peak_memory();
+    let mut wire = server.wire();
+    // The pages are a thousand times as long as what asks for them; the end of a head comes never.
+    wire.write(head("GET", "/docs", &[]).repeat(3_000) + "GET /hea");
+    for _ in 0..50 {
+        assert_eq!(wire.answer("GET").status, 200);
+    }
+    let grown = server.peak_memory() - before;
+    assert!(grown < 32 << 20, "{grown}");
+}
+
+#[test]
 fn a_client_that_closes_its_half_is_let_go_at_once() {
     let server = Server::start(&["--idle-timeout", "1h"]);
     for sent in [whole(), whole()[..40].to_owned(), String::new()] {
@@ -306,6 +361,7 @@ fn clients_that_ask_for_nothing_make_room_when_all_places_are_taken() {
 #[test]
 fn a_client_that_asks_on_and_on_and_never_reads_is_cut_off() {
     let server = Server::start(&["--idle-timeout", "1s"]);
+    let before = server.peak_memory();
     let mut stream = TcpStream::connect(server.address).unwrap();
     stream
         .set_write_timeout(Some(Duration::from_secs(60)))
@@ -327,5 +383,7 @@ fn a_client_that_asks_on_and_on_and_never_reads_is_cut_off() {
         std::io::ErrorKind::ConnectionReset,
     ];
     assert!(closed.contains(&kind), "{kind}");
+    let grown = server.peak_memory() - before;
+    assert!(grown < 32 << 20, "{grown}");
     assert_eq!(server.get("/healthz").status, 200);
 }

@@ -207,6 +207,16 @@ fn a_request_that_is_none_is_refused_in_both_shapes_of_error() {
         let answer = infer(&server, "english", &body);
         assert_eq!(refused(&answer), (422, "invalid_request".into()), "{body}");
     }
+    for (body, place) in [
+        (with("shape", json!([-1])), "inputs[0].shape[0]: "),
+        (with("datatype", json!(1)), "inputs[0].datatype: "),
+        (json!({"id": 1, "inputs": []}), "id: "),
+    ] {
+        let detail = infer(&server, "english", &body).detail();
+        assert!(detail.starts_with(place), "{detail}");
+    }
+    let nowhere = server.get("/v2/repository/index");
+    assert_eq!(refused(&nowhere), (404, "not_found".into()));
     let of = |texts: &[&str]| infer(&server, "english", &json!({"inputs": [tensor(texts)]}));
     assert_eq!(of(&["good", "bad", "the"]).status, 200);
     let many = of(&["good", "bad", "the", "it"]);

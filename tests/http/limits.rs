@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::contract;
+use crate::program::Room;
 use crate::server::{Server, gzip};
+use crate::small::ENGLISH;
 use crate::wire::head;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -38,6 +40,51 @@ fn a_body_over_the_limit_is_refused_however_it_comes() {
     let headers = [JSON, ("content-length", "1001"), ("expect", "100-continue")];
     let answer = server.raw("POST", "/v1/sentiment", &headers, "");
     assert_eq!(answer.refusal(), refusal);
+}
+
+#[test]
+fn who_is_still_writing_hears_why_its_request_is_refused() {
+    let room = Room::of(&[ENGLISH]);
+    let key = "a-key-of-the-shop";
+    let keys = room.write("keys", key);
+    let server = Server::of(room, &["--api-key-file", keys.to_str().unwrap()]);
+    let text = ("content-type", "text/plain");
+    let bearer = format!("Bearer {key}");
+    let known = ("authorization", bearer.as_str());
+    let many = vec![b'x'; 12 << 20];
+    let length = many.len().to_string();
+    let length = ("content-length", length.as_str());
+    for (method, path, headers, refusal) in [
+        (
+            "POST",
+            "/v1/sentiment",
+            [known, text],
+            (415, "unsupported_media_type"),
+        ),
+        (
+            "POST",
+            "/v1/sentiment",
+            [known, JSON],
+            (413, "body_too_large"),
+        ),
+        ("POST", "/v1/sentiment", [JSON, JSON], (401, "unauthorized")),
+        ("POST", "/nowhere", [known, JSON], (404, "not_found")),
+        (
+            "PUT",
+            "/v1/sentiment",
+            [known, JSON],
+            (405, "method_not_allowed"),
+        ),
+    ] {
+        let headers = [&[length][..], &headers].concat();
+        // It writes all of it before it reads anything.
+        let answer = server.raw(method, path, &headers, &many);
+        assert_eq!(
+            answer.refusal(),
+            (refusal.0, refusal.1.into()),
+            "{method} {path}"
+        );
+    }
 }
 
 #[test]

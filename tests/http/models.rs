@@ -173,6 +173,25 @@ fn a_model_whose_manifest_cannot_be_read_may_be_the_one_that_is_needed() {
 }
 
 #[test]
+fn a_model_whose_active_version_is_gone_is_missed() {
+    let room = Room::of(&[ENGLISH, KOREAN]);
+    fs::remove_dir_all(room.path("models/english/1")).unwrap();
+    let server = Server::of(room, &[]);
+    let ready = server.get("/readyz");
+    assert_eq!(ready.status, 503);
+    let said = ready.shown();
+    assert!(
+        said.contains("english") && said.contains("version 1, which is not there"),
+        "{said}"
+    );
+    assert_eq!(
+        server.post(&json!({"text": "good"})).refusal(),
+        (503, "not_ready".into())
+    );
+    assert_eq!(server.post(&json!({"text": "최고"})).status, 200);
+}
+
+#[test]
 fn a_folder_without_models_is_served_and_is_not_ready() {
     let server = Server::of(Room::of(&[]), &[]);
     let answer = server.get("/readyz");

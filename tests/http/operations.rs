@@ -213,6 +213,14 @@ fn each_request_has_one_line_in_the_log_and_no_text_is_ever_in_it() {
         server.send("POST", "/v1/sentiment", &headers, Some(body.as_bytes()));
     }
     server.get(&format!("/{secret}?{secret}={secret}"));
+    let path = format!("/v1/sentiment?text={secret}");
+    let refused = server.send(
+        "POST",
+        &path,
+        &[("content-type", "application/json")],
+        Some(b"{}"),
+    );
+    assert!(refused.detail().starts_with("query \"text\"") && !refused.detail().contains(secret));
     let log = server.stopped();
     assert!(!log.contains(secret), "{log}");
     for at in 0..bodies.len() {
@@ -227,6 +235,7 @@ fn each_request_has_one_line_in_the_log_and_no_text_is_ever_in_it() {
         );
         let status = lines[0]["status"].as_u64().unwrap();
         assert_eq!(status == 200, lines[0]["code"] == "", "{}", lines[0]);
+        assert!(lines[0]["microseconds"].is_u64(), "{}", lines[0]);
     }
 }
 

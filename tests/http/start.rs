@@ -109,6 +109,8 @@ fn a_wrong_flag_is_wrong_usage() {
         &["--nonsense"],
         &["--listen", "nowhere"],
         &["--log-level", "a=b=c"],
+        &["--log-level", "warning"],
+        &["--threads", "100000"],
     ] {
         let output = room.serve(flags).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{flags:?}");

@@ -1,5 +1,9 @@
 //! Lines in, lines out, while the body is still being sent.
 
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use crate::program::Room;
@@ -54,6 +58,35 @@ fn a_line_is_answered_before_the_next_is_sent() {
     wire.write_chunk("");
     assert_eq!(next(&mut wire)["label"], "negative");
     assert_eq!(wire.chunk(), None);
+}
+
+#[test]
+fn a_compressed_line_is_answered_before_the_next_is_sent() {
+    let server = Server::start(&[]);
+    let mut wire = server.wire();
+    let headers = [
+        KIND,
+        ("transfer-encoding", "chunked"),
+        ("content-encoding", "gzip"),
+    ];
+    wire.write(head("POST", "/v1/sentiment", &headers));
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    for (line, label) in [("\"great\"\n", "positive"), ("\"awful\"\n", "negative")] {
+        packed.write_all(line.as_bytes()).unwrap();
+        packed.flush().unwrap();
+        wire.write_chunk(std::mem::take(packed.get_mut()));
+        if label == "positive" {
+            wire.answer_head();
+        }
+        assert_eq!(next(&mut wire)["label"], label);
+    }
+    // What was whole before it broke off is answered too.
+    packed.write_all(b"\"great\"\n\"gre").unwrap();
+    packed.flush().unwrap();
+    wire.write_chunk(packed.get_ref());
+    wire.write_chunk("");
+    assert_eq!(next(&mut wire)["label"], "positive");
+    assert_eq!(next(&mut wire)["error"]["code"], "malformed_json");
 }
 
 #[test]

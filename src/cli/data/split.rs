@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 
 use super::super::{Output, say};
+use crate::config;
 use crate::recipe::{DataRecipe, Recipe, SourceRecipe, Split, SplitKind};
 use crate::sentiment::Label;
 use crate::train::dataset::{self, DataArg, Dataset};
@@ -48,7 +49,7 @@ pub(super) struct SplitArgs {
     #[arg(long)]
     dedupe: bool,
     /// A rating above this is positive.
-    #[arg(long, value_name = "RATING", allow_negative_numbers = true)]
+    #[arg(long, value_name = "RATING", allow_negative_numbers = true, value_parser = config::finite)]
     label_above: Option<f64>,
 }
 

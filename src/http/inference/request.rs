@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::Output;
 use crate::http::error::{Code, Problem};
-use crate::http::json::{Object, shortened, without_value};
+use crate::http::json::{self, Object, shortened, without_value};
 
 /// The input that every model has.
 pub(super) const INPUT: &str = "text";
@@ -72,7 +72,7 @@ pub(super) struct InferRequest<'a> {
 impl<'a> InferRequest<'a> {
     /// Parses a body with at most so many texts.
     pub fn parse(body: &'a [u8], most: usize) -> Result<Self, Problem> {
-        let Object(written) = serde_json::from_slice::<Object<Written>>(body).map_err(refusal)?;
+        let written: Written = json::parse(body)?;
         let [Object(tensor)] = &written.inputs[..] else {
             let found = written.inputs.len();
             return Err(invalid(format!(

@@ -40,9 +40,11 @@ pub(super) async fn classify(
     if let Some(query) = request.uri().query()
         && !query.is_empty()
     {
+        // A name at most is repeated: what follows may be a text.
+        let name = query.split_once('=').map_or("", |(name, _)| name);
         return Err(Problem::new(
             Code::InvalidRequest,
-            format!("query {query:?}: beside application/json all options are in the body"),
+            format!("query {name:?}: beside application/json all options are in the body"),
         ));
     }
     let received = Received::json(request, &shared, KINDS).await?;
