@@ -77,7 +77,9 @@ pub fn serve(config: &ServeConfig) -> anyhow::Result<()> {
         }
         None => None,
     };
+    system::keep_free_memory(false);
     let catalog = Catalog::load(&runtime, &catalog_settings(config), &metrics)?;
+    system::keep_free_memory(true);
     // What loading took is a fifth of what the process holds.
     system::give_memory_back();
     let catalog = Arc::new(catalog);

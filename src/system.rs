@@ -49,8 +49,24 @@ pub fn raise_open_files() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
+/// The allocator's number for the milliseconds that it keeps free memory for what comes next (`mi_option_purge_delay`).
+const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+
+/// Whether free memory is kept a moment for what comes next, or goes back to the system at once: then what is loaded piece by piece
+/// takes no more than the largest piece beside what stays.
+pub fn keep_free_memory(keep: bool) {
+    // SAFETY: it takes no pointer, and may be called at any time from any thread.
+    unsafe {
+        libmimalloc_sys::mi_option_set(PURGE_DELAY, if keep { 10 } else { 0 });
+    }
+}
+
 /// Gives memory that is free back to the system: after something large has gone, not in the course of work.
 pub fn give_memory_back() {
+    // SAFETY: it takes no pointer, and may be called at any time from any thread.
+    unsafe {
+        libmimalloc_sys::mi_collect(true);
+    }
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: it takes no pointer, and may be called at any time from any thread.
     unsafe {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::EngineError;
 use super::batcher::{Open, Opened};
 use super::rows::{Layout, Rows};
-use super::session::{Runtime, Session, SessionOptions};
+use super::session::{Runtime, Session, SessionOptions, Weights};
 use crate::bundle::{Bundle, GoldenRow};
 use crate::config::Device;
 use crate::sentiment::sigmoid;
@@ -16,12 +16,16 @@ use crate::text::Moment;
 pub(super) fn opener(runtime: &Runtime, bundle: &Arc<Bundle>, device: Device) -> Open {
     let (runtime, bundle) = (runtime.clone(), Arc::clone(bundle));
     let layout = Layout::of(&bundle.manifest);
+    let weights = match device {
+        Device::Cpu => Weights::of(&bundle.onnx),
+        Device::Cuda | Device::Auto => Weights::default(),
+    };
     Arc::new(move || {
         let options = SessionOptions {
             device,
             standard: false,
         };
-        let mut session = Session::open(&runtime, &bundle.onnx, options)?;
+        let mut session = Session::open_with(&runtime, &bundle.onnx, options, &weights)?;
         let (provider, ragged) = (session.provider(), session.ragged());
         let run = move |rows: &Rows| session.run(&rows.ids, rows.shape, &rows.lengths);
         let mut opened = Opened {

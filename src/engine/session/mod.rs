@@ -10,6 +10,7 @@ mod limit;
 mod lstm;
 mod operator;
 mod sequences;
+mod weights;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -26,6 +27,7 @@ use ort::value::TensorRef;
 
 pub use crate::config::Device;
 pub use limit::Timed;
+pub use weights::Weights;
 
 use graph::Rewritten;
 
@@ -192,16 +194,30 @@ impl Session {
         onnx: &[u8],
         options: SessionOptions,
     ) -> Result<Self, SessionError> {
+        Self::open_with(runtime, onnx, options, &Weights::default())
+    }
+
+    /// The same, with tensors that other sessions of the graph hold too.
+    ///
+    /// # Errors
+    /// As without them.
+    pub fn open_with(
+        runtime: &Runtime,
+        onnx: &[u8],
+        options: SessionOptions,
+        weights: &Weights,
+    ) -> Result<Self, SessionError> {
         let cuda = || {
             let provider = CUDA::default().build().error_on_failure();
-            commit(runtime, onnx, Some(provider))
+            commit(runtime, onnx, &Weights::default(), Some(provider))
         };
         let cpu = || {
             let graph = match options.standard {
                 true => Rewritten::unchanged(onnx),
                 false => graph::with_our_operators(onnx),
             };
-            let session = commit(runtime, &graph.onnx, None).map_err(SessionError::Graph)?;
+            let session =
+                commit(runtime, &graph.onnx, weights, None).map_err(SessionError::Graph)?;
             Ok((session, "cpu", graph.ragged))
         };
         let (inner, provider, ragged) = match options.device {
@@ -293,6 +309,7 @@ fn failed(error: ort::Error) -> SessionError {
 fn commit(
     runtime: &Runtime,
     onnx: &[u8],
+    weights: &Weights,
     provider: Option<ExecutionProviderDispatch>,
 ) -> Result<ort::session::Session, String> {
     let open = || -> ort::Result<ort::session::Session> {
@@ -308,6 +325,9 @@ fn commit(
             Some(provider) => builder.with_execution_providers([provider])?,
             None => builder.with_operators(operator::domain()?)?,
         };
+        for (name, value) in weights.iter() {
+            builder = builder.with_initializer(name, Arc::clone(value))?;
+        }
         builder.commit_from_memory(onnx)
     };
     first_alone(open).map_err(|error| one_line(&error.to_string()))
