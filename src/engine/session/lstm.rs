@@ -342,22 +342,22 @@ fn advance<V: Vector<Item = f32>>(
 ) {
     let units = state.len();
     let one = V::splat(token, 1.0);
-    let minus_one = V::splat(token, -1.0);
-    let minus_two = V::splat(token, -2.0);
+    let minus_one = V::splat(token, -std::f32::consts::LOG2_E);
+    let minus_two = V::splat(token, -2.0 * std::f32::consts::LOG2_E);
     let mut j = 0;
     while j < units {
         let of_in = at_gate::<V>(token, gates, bias, (0, j))
             .mul(token, minus_one)
-            .exp_within(token, FLAT);
+            .exp2_within(token, FLAT);
         let of_out = at_gate::<V>(token, gates, bias, (1, j))
             .mul(token, minus_one)
-            .exp_within(token, FLAT);
+            .exp2_within(token, FLAT);
         let of_forget = at_gate::<V>(token, gates, bias, (2, j))
             .mul(token, minus_one)
-            .exp_within(token, FLAT);
+            .exp2_within(token, FLAT);
         let of_new = at_gate::<V>(token, gates, bias, (3, j))
             .mul(token, minus_two)
-            .exp_within(token, FLAT);
+            .exp2_within(token, FLAT);
         let old = V::load(token, &cell[j..]);
         let taken_in = one.add(token, of_in).mul(token, one.add(token, of_new));
         let kept = one.add(token, of_forget);
@@ -366,7 +366,7 @@ fn advance<V: Vector<Item = f32>>(
             .mul_add(token, taken_in, new)
             .div(token, kept.mul(token, taken_in));
         next.store(token, &mut cell[j..]);
-        let of_next = next.mul(token, minus_two).exp_within(token, FLAT);
+        let of_next = next.mul(token, minus_two).exp2_within(token, FLAT);
         let shown = one.add(token, of_out).mul(token, one.add(token, of_next));
         one.sub(token, of_next)
             .div(token, shown)
@@ -388,8 +388,8 @@ fn at_gate<V: Vector<Item = f32>>(
     V::load(token, &gates[from..end]).add(token, V::load(token, &bias[from..end]))
 }
 
-/// Beyond ± this, in exponents, the logistic function and the hyperbolic tangent are flat to 1e-12.
-const FLAT: f32 = 28.0;
+/// Beyond ± this, in powers of two, the logistic function and the hyperbolic tangent are flat to 1e-12.
+const FLAT: f32 = 40.4;
 
 #[cfg(test)]
 mod tests {
