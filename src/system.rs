@@ -57,7 +57,7 @@ const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 pub fn keep_free_memory(keep: bool) {
     // SAFETY: it takes no pointer, and may be called at any time from any thread.
     unsafe {
-        libmimalloc_sys::mi_option_set(PURGE_DELAY, if keep { 10 } else { 0 });
+        libmimalloc_sys::mi_option_set(PURGE_DELAY, if keep { 1_000 } else { 0 });
     }
 }
 
