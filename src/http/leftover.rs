@@ -1,10 +1,12 @@
 //! What is left of a body when its request is answered without it.
 //!
 //! A client that is still writing sees its connection reset, and not the answer, where the rest of its body is not read. So it is
-//! read to its end and thrown away: no more than a few times what a body may have, and no longer than one may take.
+//! read to its end and thrown away: no more than a few times what a body may have, no longer than one may take, and only for as long
+//! as it keeps coming, for others write no more before they have their answer.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
@@ -18,6 +20,9 @@ use super::body::BodyLimits;
 
 /// What a client has sent, or its system holds for it, before it reads: of a body of so many bytes nothing need be read.
 const SMALL: u64 = 16 << 10;
+
+/// Who sends nothing for so long waits.
+const QUIET: Duration = Duration::from_millis(250);
 
 /// Where the rest of a body comes to.
 #[derive(Debug)]
@@ -52,7 +57,7 @@ impl Leftover {
         let most = limits.bytes.saturating_mul(4);
         let reading = async {
             let mut seen = 0;
-            while let Some(Ok(frame)) = body.frame().await {
+            while let Ok(Some(Ok(frame))) = tokio::time::timeout(QUIET, body.frame()).await {
                 seen += frame.data_ref().map_or(0, Bytes::len);
                 if seen > most {
                     return;

@@ -88,6 +88,22 @@ fn who_is_still_writing_hears_why_its_request_is_refused() {
 }
 
 #[test]
+fn who_writes_no_more_before_its_answer_hears_at_once_that_it_is_refused() {
+    // Bodies have longer than this client waits.
+    let server = Server::start(&["--read-timeout", "1h"]);
+    let lines = [
+        ("content-type", "application/x-ndjson"),
+        ("transfer-encoding", "chunked"),
+    ];
+    for (path, status) in [("/nowhere", 404), ("/v1/sentiment?nonsense=1", 422)] {
+        let mut wire = server.wire();
+        wire.write(head("POST", path, &lines));
+        wire.write_chunk("\"good\"\n");
+        assert_eq!(wire.answer("POST").status, status, "{path}");
+    }
+}
+
+#[test]
 fn a_small_body_that_unpacks_to_a_huge_one_is_refused() {
     let server = Server::start(&[]);
     let bomb = gzip(&vec![b' '; 64 << 20]);
