@@ -123,7 +123,7 @@ impl Server {
     /// The answer to a request for sentiments.
     pub fn post(&self, body: &Value) -> Answer {
         let answer = self.post_text(body.to_string());
-        contract::check_request(body, &answer);
+        contract::check_refused(body, &answer);
         answer
     }
 
