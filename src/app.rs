@@ -35,6 +35,9 @@ use background::Background;
 /// Files beside connections: the database's, models, the log.
 const OTHER_FILES: usize = 64;
 
+/// Requests a second that each core turns away: some 5 % of its time, and as much of their clients'.
+const REFUSALS: u32 = 2_500;
+
 /// How long work on threads that may wait is waited for at the very end.
 const LAST_WORK: Duration = Duration::from_secs(1);
 
@@ -168,6 +171,7 @@ async fn run(config: &ServeConfig, shared: &Arc<Shared>, logging: &Logging) -> a
         first_head: config.read_timeout,
         idle: config.idle_timeout,
         drain: config.drain,
+        refusals: REFUSALS * u32::try_from(config::usable_cpus()).unwrap_or(u32::MAX),
     };
     let origins = origins(&config.cors_origin)?;
     let router = match operations {
@@ -176,20 +180,21 @@ async fn run(config: &ServeConfig, shared: &Arc<Shared>, logging: &Logging) -> a
     };
     let (said, stop) = signal_to_stop();
     let (done, stop_operations) = signal_to_stop();
-    let serving = async {
+    let serving = async move {
         let drained = http::serve(listener, router, limits, stop).await;
         // Probes and scrapers have their answers for as long as anybody has.
         drop(done);
         drained
     };
-    let operations = async {
+    let operating = Arc::clone(shared);
+    let operations = async move {
         if let Some(listener) = operations {
-            let router = http::operations(Arc::clone(shared));
+            let router = http::operations(operating);
             http::serve(listener, router, limits, stop_operations).await;
         }
     };
-    let serving = async { tokio::join!(serving, operations).0 };
-    tokio::pin!(serving);
+    // Among the threads that read the sockets: this one would have to wake one of them for each that it accepts.
+    let mut serving = tokio::spawn(async { tokio::join!(serving, operations).0 });
     let crash = tokio::select! {
         _ = &mut serving => anyhow::bail!("the server ended by itself"),
         signal = signals.next() => {
@@ -217,7 +222,7 @@ async fn run(config: &ServeConfig, shared: &Arc<Shared>, logging: &Logging) -> a
     let ended = async { tokio::join!(ended, stopped) };
     let stopped = tokio::select! {
         (drained, stopped) = ended => {
-            match drained {
+            match drained.context("the server broke")? {
                 Drained::Fully => tracing::info!("every request was answered"),
                 Drained::CutOff(connections) => {
                     tracing::warn!(connections, "cut off after the drain time");

@@ -2,6 +2,7 @@
 
 mod door;
 mod inline;
+mod pace;
 mod streams;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use tower::ServiceExt as _;
 
 use door::{Door, Guest};
 use inline::Inline;
+use pace::{Pace, Paced};
 use streams::Streams;
 
 /// What clients may cost before they have asked for anything.
@@ -35,6 +37,8 @@ pub struct ConnectionLimits {
     pub idle: Duration,
     /// Time for requests under way once no more are taken.
     pub drain: Duration,
+    /// Requests a second that are turned away, where their clients ask again at once on the same connection.
+    pub refusals: u32,
 }
 
 /// How serving ended.
@@ -79,10 +83,12 @@ pub async fn serve(
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEAD as u32);
     let builder = Arc::new(builder);
+    let pace = Arc::new(Pace::of(limits.refusals, limits.idle / 2));
     let connection = |(stream, guest), watcher| Connection {
         stream,
         router: router.clone(),
         builder: Arc::clone(&builder),
+        pace: Arc::clone(&pace),
         watcher,
         first_head: limits.first_head,
         idle: limits.idle,
@@ -100,6 +106,7 @@ pub async fn serve(
         while connections.try_join_next().is_some() {}
         connections.spawn(connection(accepted, graceful.watcher()).run());
     }
+    pace.end();
     let drained = tokio::time::timeout(limits.drain, async {
         // What clients have sent by now is answered, though it may still lie in a socket that nobody has read.
         let quiet = tokio::time::sleep(LINGER);
@@ -134,6 +141,7 @@ struct Connection {
     stream: TcpStream,
     router: Router,
     builder: Arc<Builder<TokioExecutor>>,
+    pace: Arc<Pace>,
     watcher: Watcher,
     first_head: Duration,
     idle: Duration,
@@ -147,20 +155,21 @@ impl Connection {
         let guest = self.guest;
         let streams = Arc::new(Streams::new());
         let router = self.router;
+        let mut stream = TimeoutStream::new(self.stream);
+        // A client that does not read what it asked for is gone or means harm.
+        stream.set_write_timeout(Some(self.idle));
+        let (stream, refusals) = Paced::new(stream, self.pace);
         let service = hyper::service::service_fn({
             let (newcomer, streams) = (guest.newcomer(), Arc::clone(&streams));
             move |request: Request<Incoming>| {
                 newcomer.asks();
                 match request.version() {
                     Version::HTTP_2 => Either::Left(streams.answer(request, router.clone())),
-                    _ => Either::Right(router.clone().oneshot(request)),
+                    _ => Either::Right(refusals.seen_in(router.clone().oneshot(request))),
                 }
             }
         });
-        let mut stream = TimeoutStream::new(self.stream);
-        // A client that does not read what it asked for is gone or means harm.
-        stream.set_write_timeout(Some(self.idle));
-        let io = TokioIo::new(Box::pin(stream));
+        let io = TokioIo::new(stream);
         let connection = self.builder.serve_connection(io, service).into_owned();
         let mut connection = Inline::new(self.watcher.watch(connection));
         // hyper's own clock starts only once it knows which HTTP the client speaks, which a silent one never says.
