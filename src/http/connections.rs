@@ -83,7 +83,7 @@ pub async fn serve(
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEAD as u32);
     let builder = Arc::new(builder);
-    let pace = Arc::new(Pace::of(limits.refusals, limits.idle / 2));
+    let pace = Arc::new(Pace::of(limits.refusals, limits.idle / 2, door.places()));
     let connection = |(stream, guest), watcher| Connection {
         stream,
         router: router.clone(),

@@ -37,6 +37,11 @@ impl Door {
         }
     }
 
+    /// All places, free ones among them.
+    pub fn places(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.places)
+    }
+
     /// The next connection and its place. Nobody is lost where this is not waited for to its end.
     pub async fn next(&mut self) -> (TcpStream, Guest) {
         if self.waiting.is_none() {

@@ -3,7 +3,8 @@
 //! A refusal is said at once. A client that asks again at once, though it was told to come back later, would have the time of the
 //! texts that are let in: refusing it costs reading and writing too. So all refusals together have a rate (the virtual scheduling of
 //! the generic cell rate algorithm, ITU-T I.371), and from a connection of HTTP/1 that was refused nothing more is read until its
-//! refusal's turn in that rate has come. What it sends meanwhile waits in its socket.
+//! refusal's turn in that rate has come. What it sends meanwhile waits in its socket. Where hardly a place is left for other
+//! connections nobody is kept waiting: a balancer would open ever more of them.
 
 use std::convert::Infallible;
 use std::io;
@@ -16,13 +17,16 @@ use std::time::{Duration, Instant};
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// As long as a client is told to stay away.
 const LONGEST: Duration = Duration::from_secs(1);
 
 /// What the clock of timers can tell apart.
 const TICK: Duration = Duration::from_millis(1);
+
+/// Of all places for connections the part that those who wait do not need: one in so many.
+const SPARE: usize = 8;
 
 /// The turns of all refusals.
 #[derive(Debug)]
@@ -31,6 +35,9 @@ pub(super) struct Pace {
     /// That one refusal takes of the rate.
     each: Duration,
     longest: Duration,
+    /// For connections, and how many of them are free at least while anybody waits.
+    places: Arc<Semaphore>,
+    spare: usize,
     /// When the next turn is, in nanoseconds since the beginning.
     next: AtomicU64,
     ended: AtomicBool,
@@ -38,9 +45,11 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// So many refusals a second, and no pause longer than that.
-    pub fn of(rate: u32, longest: Duration) -> Self {
+    /// So many refusals a second, no pause longer than that, and places of which none is taken yet.
+    pub fn of(rate: u32, longest: Duration, places: Arc<Semaphore>) -> Self {
         Self {
+            spare: places.available_permits() / SPARE,
+            places,
             begin: Instant::now(),
             each: Duration::from_secs(1) / rate.max(1),
             longest: longest.min(LONGEST),
@@ -69,7 +78,8 @@ impl Pace {
             });
         debug_assert!(taken.is_ok(), "there is a turn at any time");
         let wait = Duration::from_nanos(turn - at);
-        (wait >= TICK).then(|| now + wait)
+        let room = self.places.available_permits() >= self.spare;
+        (room && wait >= TICK).then(|| now + wait)
     }
 
     async fn wait(self: Arc<Self>, until: Instant) {
@@ -187,9 +197,28 @@ mod tests {
 
     use super::*;
 
+    impl Pace {
+        fn at(rate: u32, longest: Duration) -> Self {
+            Self::of(rate, longest, Arc::new(Semaphore::new(16)))
+        }
+    }
+
+    #[test]
+    fn nobody_waits_where_hardly_a_place_is_left_for_others() {
+        let pace = Pace::at(1_000, LONGEST);
+        let wait = || pace.turn(pace.begin).is_some();
+        assert!(!wait());
+        let most = pace.places.try_acquire_many(14).unwrap();
+        assert!(wait());
+        let one_more = pace.places.try_acquire().unwrap();
+        assert!(!wait());
+        drop((most, one_more));
+        assert!(wait());
+    }
+
     #[test]
     fn refusals_within_the_rate_cost_their_clients_nothing() {
-        let pace = Pace::of(1_000, LONGEST);
+        let pace = Pace::at(1_000, LONGEST);
         for n in 0..100 {
             let now = pace.begin + Duration::from_millis(n);
             assert_eq!(pace.turn(now), None);
@@ -198,7 +227,7 @@ mod tests {
 
     #[test]
     fn refusals_beyond_the_rate_have_their_turns_one_after_another() {
-        let pace = Pace::of(1_000, LONGEST);
+        let pace = Pace::at(1_000, LONGEST);
         let now = pace.begin + Duration::from_secs(7);
         assert_eq!(pace.turn(now), None);
         for n in 1..500 {
@@ -212,7 +241,7 @@ mod tests {
     fn nobody_waits_longer_than_it_was_told_or_than_connections_may_be_idle() {
         let idle = Duration::from_millis(300);
         for (most, longest) in [(Duration::from_secs(60), LONGEST), (idle, idle)] {
-            let pace = Pace::of(1_000, most);
+            let pace = Pace::at(1_000, most);
             let last = (0..5_000).filter_map(|_| pace.turn(pace.begin)).max();
             assert_eq!(last, Some(pace.begin + longest));
             let later = pace.begin + longest + Duration::from_secs(1);
@@ -239,7 +268,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_refused_client_sends_is_read_when_its_turn_has_come() {
         let each = Duration::from_millis(20);
-        let pace = Arc::new(Pace::of(50, LONGEST));
+        let pace = Arc::new(Pace::at(50, LONGEST));
         let begin = Instant::now();
         let mut paced = refused_twice(&pace).await;
         let mut bytes = [0; 4];
@@ -250,7 +279,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_ends_keeps_no_client_waiting() {
-        let pace = Arc::new(Pace::of(1, LONGEST));
+        let pace = Arc::new(Pace::at(1, LONGEST));
         let mut waiting = refused_twice(&pace).await;
         let (mut bytes, mut cx) = ([0; 4], Context::from_waker(Waker::noop()));
         let mut buffer = ReadBuf::new(&mut bytes);
