@@ -108,6 +108,7 @@ pub fn serve(config: &ServeConfig) -> anyhow::Result<()> {
             idle: config.idle_timeout,
         },
         budget: Budget::of(config.max_held),
+        answers: Budget::of(config.max_held),
         turns: Turns::new(config::usable_cpus()),
         store,
         storage,
@@ -190,6 +191,9 @@ async fn run(config: &ServeConfig, shared: &Arc<Shared>, logging: &Logging) -> a
     let operations = async move {
         if let Some(listener) = operations {
             let router = http::operations(operating);
+            // Everybody's requests have been answered by then.
+            let drain = limits.drain.min(LAST_WORK);
+            let limits = ConnectionLimits { drain, ..limits };
             http::serve(listener, router, limits, stop_operations).await;
         }
     };

@@ -3,6 +3,7 @@
 //! Labels come from closed sets: the matched route and never the raw path, a model's name and never what a request
 //! asked for. Latencies are histograms, so that a quantile can be taken over replicas.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -56,6 +57,8 @@ pub struct Metrics {
     pub activation_failures: IntCounterVec,
     feedback: IntCounterVec,
     log_lines_left_out: IntCounter,
+    /// Who brings that one up to date.
+    scrape: Mutex<()>,
 }
 
 /// The series of one version of one model, ready to count.
@@ -82,7 +85,7 @@ pub struct ModelMetrics {
 }
 
 /// What `sentiment_model_info` says of a model.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelInfo<'a> {
     /// Its name.
     pub model: &'a str,
@@ -90,7 +93,7 @@ pub struct ModelInfo<'a> {
     pub version: &'a str,
     /// The provider that really computes.
     pub provider: &'a str,
-    /// The SHA-256 of the graph.
+    /// That of its bundle, as `/v1/models` has it.
     pub digest: &'a str,
 }
 
@@ -245,6 +248,7 @@ impl Metrics {
                 &["model", "agrees"],
             ),
             log_lines_left_out,
+            scrape: Mutex::new(()),
             registry,
         }
     }
@@ -295,12 +299,18 @@ impl Metrics {
         self.model_info.with_label_values(&labels).set(1);
     }
 
-    /// A version that does not serve any more has no series of its own: with every training there would be more of them.
-    pub fn retire(&self, info: ModelInfo) {
+    /// A version that does not serve any more has no series of its own: with every training there would be more of them. Those
+    /// that it has in common with the one that serves now stay: it may be the same one, loaded again.
+    pub fn retire(&self, info: ModelInfo, serving: Option<ModelInfo>) {
         let labels = [info.model, info.version, info.provider, info.digest];
         // Those that are gone already are no trouble.
-        let _ = self.model_info.remove_label_values(&labels);
+        if serving != Some(info) {
+            let _ = self.model_info.remove_label_values(&labels);
+        }
         let version = [info.model, info.version];
+        if serving.is_some_and(|serving| [serving.model, serving.version] == version) {
+            return;
+        }
         let _ = self.score.remove_label_values(&version);
         let _ = self.unknown_tokens.remove_label_values(&version);
         for label in [Label::Positive, Label::Negative] {
@@ -322,10 +332,13 @@ impl Metrics {
     /// The encoder refuses a series.
     pub fn encode(&self) -> Result<String, prometheus::Error> {
         // The log counts for itself: a line that it cannot write is no place to count in.
-        let left_out = telemetry::lines_left_out();
-        let known = self.log_lines_left_out.get();
-        self.log_lines_left_out
-            .inc_by(left_out.saturating_sub(known));
+        {
+            let _alone = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+            let left_out = telemetry::lines_left_out();
+            let known = self.log_lines_left_out.get();
+            self.log_lines_left_out
+                .inc_by(left_out.saturating_sub(known));
+        }
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 }
@@ -367,7 +380,17 @@ mod tests {
         ] {
             assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
         }
-        metrics.retire(info);
+        // Loaded again, and from another file.
+        let digest = "cd";
+        for (serving, left) in [(info, 1), (ModelInfo { digest, ..info }, 0)] {
+            metrics.retire(info, Some(serving));
+            let text = metrics.encode().unwrap();
+            assert_eq!(text.matches("sentiment_model_info{").count(), left);
+            let counted =
+                r#"sentiment_predictions_total{label="positive",model="naver",version="3"} 1"#;
+            assert!(text.contains(counted), "{text}");
+        }
+        metrics.retire(info, None);
         let text = metrics.encode().unwrap();
         assert!(!text.contains(r#"version="3""#), "{text}");
     }

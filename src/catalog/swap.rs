@@ -166,7 +166,12 @@ impl Catalog {
     }
 
     fn retire(&self, engine: &Engine) {
-        self.metrics.retire(engine.info());
+        let serving = self.serving();
+        let serving = match serving.slots.get(&engine.bundle().manifest.name) {
+            Some(Slot::Ready(engine)) => Some(engine.info()),
+            Some(Slot::Failed(_)) | None => None,
+        };
+        self.metrics.retire(engine.info(), serving);
     }
 }
 

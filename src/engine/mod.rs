@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::bundle::{Bundle, MODEL, Trim};
+use crate::bundle::{Bundle, Trim};
 use crate::config::Device;
 use crate::metrics::{Metrics, ModelInfo};
 use crate::sentiment::Score;
@@ -227,14 +227,10 @@ impl Engine {
     }
 
     fn start_thread(&mut self, number: usize) -> Result<(), EngineError> {
-        let batcher = Arc::clone(&self.batcher);
-        let living = Living::new(&self.alive, &batcher);
+        let living = Living::new(&self.alive, &self.batcher);
         let thread = std::thread::Builder::new()
-            .name(format!("batch-{}-{number}", batcher.model))
-            .spawn(move || {
-                let _living = living;
-                batcher.work();
-            })?;
+            .name(format!("batch-{}-{number}", self.batcher.model))
+            .spawn(move || living.work())?;
         self.threads.push(thread);
         Ok(())
     }
@@ -407,7 +403,7 @@ fn info<'a>(bundle: &'a Bundle, version: &'a str, provider: &'a str) -> ModelInf
         model: &manifest.name,
         version,
         provider,
-        digest: manifest.files.get(MODEL).map_or("", String::as_str),
+        digest: &manifest.digest,
     }
 }
 
@@ -443,7 +439,8 @@ impl Drop for Engine {
 /// Counts a batch thread for as long as it lives, however it ends; the last one leaves no caller waiting.
 struct Living {
     alive: Arc<AtomicUsize>,
-    batcher: Arc<Batcher>,
+    /// Until the end.
+    batcher: Option<Arc<Batcher>>,
 }
 
 impl Living {
@@ -451,15 +448,24 @@ impl Living {
         alive.fetch_add(1, Ordering::AcqRel);
         Self {
             alive: Arc::clone(alive),
-            batcher: Arc::clone(batcher),
+            batcher: Some(Arc::clone(batcher)),
+        }
+    }
+
+    fn work(self) {
+        if let Some(batcher) = &self.batcher {
+            batcher.work();
         }
     }
 }
 
 impl Drop for Living {
     fn drop(&mut self) {
+        let batcher = self.batcher.take();
         if self.alive.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.batcher.queue.abandon();
+            if let Some(batcher) = batcher {
+                batcher.queue.abandon();
+            }
             // The sessions are closed, and another version may have taken their place.
             system::give_memory_back();
         }

@@ -1,8 +1,8 @@
 //! Texts that wait for a batch: bounded, oldest first, taken with others that go well with them.
 //!
 //! A place is held from the moment a request is let in until a batch thread takes the text, so the bound is never passed.
-//! Age decides who goes first, so that nobody starves; a text of a bulk request counts as younger than it is, so that single
-//! ones overtake it, but not for ever. Who goes along is [`Reach`]'s business.
+//! Age decides who goes first, so that nobody starves; the texts of a bulk request count as younger than they are, the more of them
+//! there are, so that single ones overtake them, but not for ever. Who goes along is [`Reach`]'s business.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -31,6 +31,9 @@ pub(super) struct Ran {
 /// How much younger than it is a text of a bulk request counts.
 const BULK_YIELDS: Duration = Duration::from_millis(200);
 
+/// And for each text of that request: more than one takes to run, so that most of them have run before their time comes.
+const EACH_YIELDS: Duration = Duration::from_micros(500);
+
 /// One text that waits.
 #[derive(Debug)]
 pub(super) struct Job {
@@ -49,13 +52,25 @@ pub(super) struct Job {
 }
 
 impl Job {
-    fn rank(&self) -> Instant {
-        if self.bulk {
-            self.since + BULK_YIELDS
-        } else {
-            self.since
+    /// When it would have come as one of its own, where so many came with it; of its time it yields half at most.
+    fn rank(&self, together: usize) -> Instant {
+        if !self.bulk {
+            return self.since;
         }
+        let together = u32::try_from(together).unwrap_or(u32::MAX);
+        let yields = BULK_YIELDS + EACH_YIELDS.saturating_mul(together);
+        let time = self
+            .deadline
+            .map(|deadline| deadline.saturating_duration_since(self.since) / 2);
+        self.since + time.map_or(yields, |time| yields.min(time))
     }
+}
+
+/// A job and when it counts as having come.
+#[derive(Debug)]
+struct Ranked {
+    rank: Instant,
+    job: Job,
 }
 
 /// The queue of one model, and the seats that its texts are run on.
@@ -70,7 +85,7 @@ pub(super) struct Queue<S> {
 
 #[derive(Debug)]
 struct State<S> {
-    waiting: VecDeque<Job>,
+    waiting: VecDeque<Ranked>,
     /// On which nothing runs.
     free: Vec<S>,
     closed: bool,
@@ -87,7 +102,7 @@ struct State<S> {
 #[derive(Debug, Default)]
 struct Scratch {
     candidates: Vec<Candidate>,
-    left: Vec<Job>,
+    left: Vec<Ranked>,
 }
 
 /// The oldest that are looked at for one batch: enough to find some of like length, few enough for a look to cost nothing
@@ -120,23 +135,26 @@ impl<S> Queue<S> {
         }
     }
 
-    /// Lets jobs in; a closed queue drops them, which their callers see.
+    /// Lets the jobs of a request in; a closed queue drops them, which their callers see.
     pub fn push(&self, jobs: Vec<Job>) {
         let many = jobs.len() > 1;
+        let Some(rank) = jobs.first().map(|job| job.rank(jobs.len())) else {
+            return;
+        };
+        let jobs = jobs.into_iter().map(|job| Ranked { rank, job });
         let mut state = self.lock();
         if state.closed {
             return;
         }
-        for job in jobs {
-            let rank = job.rank();
-            // Nearly always the end: ranks come in order but for singles among bulk.
-            let at = match state.waiting.back() {
-                Some(last) if last.rank() > rank => {
-                    state.waiting.partition_point(|other| other.rank() <= rank)
-                }
-                _ => state.waiting.len(),
-            };
-            state.waiting.insert(at, job);
+        // Nearly always the end: ranks come in order but for singles among bulk.
+        match state.waiting.back() {
+            Some(last) if last.rank > rank => {
+                let at = state.waiting.partition_point(|other| other.rank <= rank);
+                let mut later = state.waiting.split_off(at);
+                state.waiting.extend(jobs);
+                state.waiting.append(&mut later);
+            }
+            _ => state.waiting.extend(jobs),
         }
         self.tell(&mut state);
         let idle = state.idle;
@@ -242,12 +260,12 @@ impl<S> State<S> {
         let now = Instant::now();
         let mut at = 0;
         while at < LOOK
-            && let Some(job) = self.waiting.get(at)
+            && let Some(Ranked { job, .. }) = self.waiting.get(at)
         {
             let late = job.deadline.is_some_and(|deadline| deadline <= now);
             if !late && !job.reply.is_closed() {
                 at += 1;
-            } else if let Some(job) = self.waiting.remove(at) {
+            } else if let Some(Ranked { job, .. }) = self.waiting.remove(at) {
                 // A caller that has gone hears nothing.
                 let _ = job.reply.send(Err(ItemError::DeadlineExceeded));
             }
@@ -265,7 +283,7 @@ impl<S> State<S> {
         let Scratch { candidates, left } = &mut self.scratch;
         candidates.clear();
         let looked_at = self.waiting.iter().take(LOOK).enumerate();
-        candidates.extend(looked_at.map(|(at, job)| Candidate {
+        candidates.extend(looked_at.map(|(at, Ranked { job, .. })| Candidate {
             at,
             steps: steps(job.ids.len()),
             bulk: job.bulk,
@@ -277,12 +295,12 @@ impl<S> State<S> {
             return;
         };
         let mut chosen = candidates.iter().map(|chosen| chosen.at).peekable();
-        for (at, mut job) in self.waiting.drain(..=last).enumerate() {
+        for (at, mut ranked) in self.waiting.drain(..=last).enumerate() {
             if chosen.next_if_eq(&at).is_some() {
-                job.place = None;
-                batch.push(job);
+                ranked.job.place = None;
+                batch.push(ranked.job);
             } else {
-                left.push(job);
+                left.push(ranked);
             }
         }
         for job in left.drain(..).rev() {
@@ -399,6 +417,38 @@ mod tests {
         }
         let order: Vec<_> = (0..3).flat_map(|_| taken(&queue, alone)).collect();
         assert_eq!(order, [2, 3, 1]);
+    }
+
+    #[test]
+    fn the_more_texts_a_request_has_the_longer_it_lets_singles_go_first_within_half_its_time() {
+        let now = Instant::now();
+        let begin = now.checked_sub(Duration::from_secs(10)).unwrap();
+        let after = |wait| begin + Duration::from_millis(wait);
+        // Texts, the deadline of them, and when a single comes that goes first or does not, in milliseconds.
+        for (texts, deadline, comes, first) in [
+            (1, None, 190, true),
+            (1, None, 210, false),
+            (2_000, None, 1_190, true),
+            (2_000, None, 1_210, false),
+            (2_000, Some(60_000), 1_190, true),
+            (2_000, Some(1_000), 490, true),
+            (2_000, Some(1_000), 510, false),
+        ] {
+            let queue = queue(4_096);
+            let (mut jobs, mut answers): (Vec<_>, Vec<_>) =
+                (0..texts).map(|_| job(7, true, begin)).unzip();
+            for job in &mut jobs {
+                job.deadline = deadline.map(after);
+            }
+            queue.push(jobs);
+            let (single, answer) = job(3, false, after(comes));
+            answers.push(answer);
+            queue.push(vec![single]);
+            let mut state = queue.lock();
+            let front = state.waiting.pop_front().unwrap().job;
+            let case = (texts, deadline, comes);
+            assert_eq!(front.ids.len() == 3, first, "{case:?}");
+        }
     }
 
     #[test]

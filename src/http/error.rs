@@ -211,7 +211,13 @@ pub struct Problem {
     pub cause: Option<String>,
     /// Seconds after which trying again helps, where more is known of it than what the code says.
     pub retry_after: Option<u32>,
+    /// For want of a place, and after all of the request had been read.
+    pub turned_away: bool,
 }
+
+/// Goes with the answer to a request that was turned away for want of a place, after all of it had been read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TurnedAway;
 
 impl Problem {
     /// With what to tell the client.
@@ -222,6 +228,7 @@ impl Problem {
             reasons: Vec::new(),
             cause: None,
             retry_after: None,
+            turned_away: false,
         }
     }
 
@@ -277,6 +284,9 @@ impl IntoResponse for Problem {
         if self.code == Code::Unauthorized {
             let scheme = HeaderValue::from_static("Bearer");
             headers.insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        if self.turned_away {
+            response.extensions_mut().insert(TurnedAway);
         }
         response.extensions_mut().insert(self);
         response

@@ -10,11 +10,12 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::Shared;
-use super::body::object;
+use super::body::{JSON, Received};
 use super::error::{Code, Problem};
+use super::json;
 use crate::bundle::Version;
-use crate::catalog::Wish;
-use crate::engine::{Engine, Terms};
+use crate::catalog::{Route, Wish};
+use crate::engine::{Ask, Engine, Terms};
 use crate::sentiment::Label;
 use crate::store::{Id, NewFeedback};
 
@@ -48,7 +49,40 @@ pub(super) async fn keep(
     request: Request,
 ) -> Result<(StatusCode, Json<Kept>), Problem> {
     let store = shared.store()?;
-    let sent: Sent = object(request, &shared).await?;
+    let received = Received::json(request, &shared, JSON).await?;
+    let deadline = Instant::now() + shared.limits.deadline;
+    let Read { sent, route, ask } = received.work_on(&shared, deadline, read).await?;
+    let answered = match (&route, ask) {
+        (Some(route), Some(ask)) => answer(&route.engine, ask, deadline).await,
+        _ => sent.predicted,
+    };
+    let new = NewFeedback {
+        language: route.as_ref().map(|route| route.language.clone()),
+        text: sent.text,
+        label: sent.label,
+        model: sent.model,
+        version: sent.version,
+        answered,
+    };
+    let id = store.add_feedback(&new).await?;
+    if let (Some(route), Some(answered)) = (route, answered) {
+        let model = &route.engine.bundle().manifest.name;
+        shared.metrics.fed_back(model, answered == sent.label);
+    }
+    Ok((StatusCode::CREATED, Json(Kept { id })))
+}
+
+/// Feedback that can be kept.
+struct Read {
+    sent: Sent,
+    /// Where its text goes now, if there is such a model.
+    route: Option<Route>,
+    /// Its text encoded, where nobody says what was answered.
+    ask: Option<Ask>,
+}
+
+fn read(shared: &Shared, body: &[u8]) -> Result<Read, Problem> {
+    let sent: Sent = json::parse(body)?;
     if sent.text.trim().is_empty() {
         return Err(Problem::new(Code::EmptyText, "the text is empty"));
     }
@@ -75,38 +109,21 @@ pub(super) async fn keep(
     {
         return Err(Problem::new(Code::UnknownModel, "no such model is active"));
     }
-    let route = shared.catalog.route(
-        &sent.text,
-        Wish {
-            model: sent.model.as_deref(),
-            language: sent.language.as_deref(),
-        },
-    );
-    let answered = match (sent.predicted, &route) {
-        (None, Ok(route)) => answer(&shared, &route.engine, &sent.text).await,
-        (predicted, _) => predicted,
+    let wish = Wish {
+        model: sent.model.as_deref(),
+        language: sent.language.as_deref(),
     };
-    let new = NewFeedback {
-        language: route.as_ref().ok().map(|route| route.language.clone()),
-        text: sent.text,
-        label: sent.label,
-        model: sent.model,
-        version: sent.version,
-        answered,
-    };
-    let id = store.add_feedback(&new).await?;
-    if let (Ok(route), Some(answered)) = (route, answered) {
-        let model = &route.engine.bundle().manifest.name;
-        shared.metrics.fed_back(model, answered == sent.label);
-    }
-    Ok((StatusCode::CREATED, Json(Kept { id })))
+    let route = shared.catalog.route(&sent.text, wish).ok();
+    let asked = route.as_ref().filter(|_| sent.predicted.is_none());
+    let ask = asked.and_then(|route| route.engine.encode(&sent.text).ok());
+    Ok(Read { sent, route, ask })
 }
 
 /// What the model says now, for whoever does not say what it answered; nothing if it has no place for one more text.
-async fn answer(shared: &Shared, engine: &Engine, text: &str) -> Option<Label> {
-    let (ask, places) = (engine.encode(text).ok()?, engine.reserve(1)?);
+async fn answer(engine: &Engine, ask: Ask, deadline: Instant) -> Option<Label> {
+    let places = engine.reserve(1)?;
     let terms = Terms {
-        deadline: Some(Instant::now() + shared.limits.deadline),
+        deadline: Some(deadline),
         bulk: false,
     };
     let ticket = engine.submit(vec![ask], places, terms).pop()?;

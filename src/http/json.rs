@@ -4,13 +4,16 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeSeed, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::error::{self, Code, Problem};
 
 /// Characters of a refusal: a field's name can be as long as the body.
 const MOST: usize = 300;
+
+/// Characters of an id: a stream keeps those of all lines under way.
+const LONGEST_ID: usize = 1_024;
 
 /// Written with braces: what serde derives would also read a list of the fields' values.
 #[derive(Debug)]
@@ -35,6 +38,19 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
         deserializer
             .deserialize_map(Fields(PhantomData))
             .map(Object)
+    }
+}
+
+/// An id that comes back with the answer.
+pub(super) fn short_id<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    let id = Option::<String>::deserialize(deserializer)?;
+    match &id {
+        Some(long) if long.len() > LONGEST_ID && long.chars().count() > LONGEST_ID => Err(
+            D::Error::custom(format!("more than {LONGEST_ID} characters")),
+        ),
+        _ => Ok(id),
     }
 }
 

@@ -35,7 +35,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
 use tokio::sync::watch;
-use tower::util::option_layer;
+use tower::util::{MapResponseLayer, option_layer};
 use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -90,6 +90,8 @@ pub struct Shared {
     pub limits: RequestLimits,
     /// Bytes of bodies and lines that may be held.
     pub budget: Budget,
+    /// Bytes of answers that wait for their clients to read them.
+    pub answers: Budget,
     /// Who may work on large bodies.
     pub turns: Turns,
     /// The database, where there is one.
@@ -252,12 +254,14 @@ fn observed(router: Router<Arc<Shared>>, shared: Arc<Shared>, origins: &Origins)
                 .and(NotForContentType::SSE),
         );
     // In one piece: the router boxes what each layer makes of a route, and a request pays for every box.
+    let answers = shared.answers.clone();
     router
         .layer((
             Observe(Arc::clone(&shared)),
             option_layer(cross_origin),
             compression,
             CatchPanicLayer::custom(panicked),
+            MapResponseLayer::new(move |response| answers.answer(response)),
         ))
         .with_state(shared)
 }

@@ -58,7 +58,8 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        take_any_encoding(request.headers_mut());
         let arrived = Arrived::new(Arc::clone(&self.shared), &request);
         let (request, leftover) = leftover::watch(request);
         let limits = self.shared.body_limits();
@@ -207,6 +208,20 @@ fn server_timing(stages: &[(&'static str, Duration); 3]) -> Option<HeaderValue> 
         a.0, a.1, b.0, b.1, c.0, c.1
     );
     HeaderValue::try_from(text).ok()
+}
+
+/// Who takes nothing that is sent as it is, and gzip neither, is answered all the same (RFC 9110, section 12.5.3).
+fn take_any_encoding(headers: &mut HeaderMap) {
+    let asks = |what: &str| {
+        let mut values = headers.get_all(header::ACCEPT_ENCODING).iter();
+        values.any(|value| {
+            let value = value.as_bytes().to_ascii_lowercase();
+            memchr::memmem::find(&value, what.as_bytes()).is_some()
+        })
+    };
+    if asks("q=0") && !asks("gzip") {
+        headers.remove(header::ACCEPT_ENCODING);
+    }
 }
 
 /// What a browser needs to be told so that no answer is taken for a page, or shown inside of one.

@@ -4,26 +4,31 @@ use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};
+use axum::{Extension, Json};
+use bytes::Bytes;
 use serde::Serialize;
 
 use super::Shared;
+use super::budget::Lasting;
 use super::error::{Code, Problem};
 use crate::catalog::Slot;
 
 /// The API, as it is written for people.
 const OPENAPI: &str = include_str!("../../openapi.yaml");
 
-/// The API as JSON inside of the page that shows it; built once, on the first visit.
-static DOCS: LazyLock<Result<String, String>> = LazyLock::new(|| {
+/// The pages as they are sent; built once, on the first visit, and shared by all who read them.
+static DOCS: LazyLock<Result<Texts, String>> = LazyLock::new(|| {
     let api: serde_json::Value =
         serde_norway::from_str(OPENAPI).map_err(|error| error.to_string())?;
     // Inside of a script element only `<` could end it.
     let api = api.to_string().replace('<', "\\u003c");
-    Ok(include_str!("pages/docs.html").replace("{{openapi}}", &api))
+    let page = include_str!("pages/docs.html").replace("{{openapi}}", &api);
+    Ok(Texts::of(&page))
 });
+
+static HOME: LazyLock<Texts> = LazyLock::new(|| Texts::of(include_str!("pages/home.html")));
 
 /// Everything that a page needs is in it, and it talks to nobody but its own server.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
@@ -31,7 +36,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
                       frame-ancestors 'none'";
 
 type Typed<T> = ([(HeaderName, HeaderValue); 1], T);
-type Page = ([(HeaderName, HeaderValue); 2], String);
+type Page = ([(HeaderName, HeaderValue); 2], Extension<Lasting>, Bytes);
 
 /// What a page can count on.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +47,16 @@ pub(super) enum Pages {
     Keyed,
     /// It is on another port.
     Apart,
+}
+
+/// A page, for each server that it may be of.
+#[derive(Debug)]
+struct Texts([Bytes; 3]);
+
+impl Texts {
+    fn of(html: &str) -> Self {
+        Self(["open", "keyed", "apart"].map(|server| html.replacen("{{server}}", server, 1).into()))
+    }
 }
 
 /// The process answers.
@@ -119,22 +134,23 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Result<Typed<S
     Ok((typed("text/plain; version=0.0.4; charset=utf-8"), text))
 }
 
-pub(super) async fn openapi() -> Typed<&'static str> {
-    (typed("application/yaml; charset=utf-8"), OPENAPI)
+pub(super) async fn openapi() -> (Extension<Lasting>, Typed<&'static str>) {
+    let text = (typed("application/yaml; charset=utf-8"), OPENAPI);
+    (Extension(Lasting), text)
 }
 
 pub(super) async fn docs(pages: Pages) -> Result<Page, Problem> {
     match &*DOCS {
-        Ok(html) => Ok(page(html, pages)),
+        Ok(texts) => Ok(page(texts, pages)),
         Err(reason) => Err(Problem::internal(format!("openapi.yaml: {reason}"))),
     }
 }
 
 pub(super) async fn home(pages: Pages) -> Page {
-    page(include_str!("pages/home.html"), pages)
+    page(&HOME, pages)
 }
 
-fn page(html: &str, pages: Pages) -> Page {
+fn page(Texts([open, keyed, apart]): &Texts, pages: Pages) -> Page {
     let headers = [
         (
             header::CONTENT_TYPE,
@@ -145,12 +161,12 @@ fn page(html: &str, pages: Pages) -> Page {
             HeaderValue::from_static(POLICY),
         ),
     ];
-    let server = match pages {
-        Pages::Open => "open",
-        Pages::Keyed => "keyed",
-        Pages::Apart => "apart",
+    let text = match pages {
+        Pages::Open => open,
+        Pages::Keyed => keyed,
+        Pages::Apart => apart,
     };
-    (headers, html.replacen("{{server}}", server, 1))
+    (headers, Extension(Lasting), text.clone())
 }
 
 fn typed(kind: &'static str) -> [(HeaderName, HeaderValue); 1] {

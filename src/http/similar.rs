@@ -1,6 +1,7 @@
 //! `GET /v1/models/{name}/similar`: which words a model reads alike.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -18,6 +19,9 @@ use crate::vectors::{Method, Question, Similar, listed};
 
 /// Most answers to one question.
 const MOST: usize = 1000;
+
+/// Most words of one question: each costs a pass over the vocabulary.
+const WORDS: usize = 64;
 
 /// The query; `positive` and `negative` may come more than once.
 #[derive(Debug)]
@@ -54,6 +58,9 @@ impl Asked {
                 }
                 _ => return Err(format!("there is no parameter {name:?}")),
             }
+        }
+        if asked.positive.len() + asked.negative.len() > WORDS {
+            return Err(format!("more than {WORDS} words"));
         }
         Ok(asked)
     }
@@ -119,7 +126,6 @@ pub(super) async fn similar(
             similar: similar.map_err(|error| invalid(error.to_string()))?,
         }))
     };
-    tokio::task::spawn_blocking(answer)
-        .await
-        .map_err(|error| Problem::internal(error.to_string()))?
+    let deadline = Instant::now() + shared.limits.deadline;
+    shared.turns.take(deadline, answer).await
 }

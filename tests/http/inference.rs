@@ -251,6 +251,18 @@ fn a_request_that_is_none_is_refused_in_both_shapes_of_error() {
 }
 
 #[test]
+fn an_id_comes_back_and_is_no_longer_than_it_may_be() {
+    let server = Server::start(&[]);
+    let with = |length: usize| {
+        let body = json!({"id": "x".repeat(length), "inputs": [tensor(&["good"])]});
+        infer(&server, "english", &body)
+    };
+    assert_eq!(with(1024).json()["id"], "x".repeat(1024));
+    let (status, code) = refused(&with(1025));
+    assert_eq!((status, &*code), (422, "invalid_request"));
+}
+
+#[test]
 fn limits_and_keys_are_those_of_the_other_paths() {
     let server = Server::start(&["--queue", "2", "--max-body", "400"]);
     let of = |texts: &[&str]| infer(&server, "english", &json!({"inputs": [tensor(texts)]}));

@@ -264,6 +264,11 @@ fn gzip_is_read_and_written() {
     let results = answer.json()["results"].as_array().unwrap().clone();
     assert_eq!(results.len(), 100);
     assert!(results.iter().all(|result| result["label"] == "positive"));
+    for nothing in ["identity;q=0", "*;q=0", "br, *;Q=0"] {
+        let headers = [&headers[..3], &[("accept-encoding", nothing)]].concat();
+        let any = server.raw("POST", "/v1/sentiment", &headers, &squeezed);
+        assert_eq!((any.status, any.gzip), (200, false), "{nothing}");
+    }
     let plain = server.raw("POST", "/v1/sentiment", &headers[..3], &squeezed);
     assert!(!plain.gzip);
     assert_eq!(plain.json(), answer.json());

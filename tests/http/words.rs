@@ -85,7 +85,10 @@ fn words_of_like_worth_are_similar() {
     );
     let comma = server.get("/v1/models/english/similar?positive=%2C").json();
     assert_eq!(comma["detail"], "there is no vector for \",\"");
+    let many = |count: usize| format!("positive={}&top=1", vec!["good"; count].join(","));
+    assert_eq!(both(&many(64)).as_array().unwrap().len(), 1);
     for (query, code) in [
+        (&*many(65), "invalid_request"),
         ("positive=absent", "invalid_request"),
         ("positive=good&top=many", "invalid_request"),
         ("", "invalid_request"),

@@ -14,10 +14,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use axum::http::{StatusCode, header};
 use axum::response::Response;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, Semaphore};
+
+use crate::http::error::TurnedAway;
 
 /// As long as a client is told to stay away.
 const LONGEST: Duration = Duration::from_secs(1);
@@ -111,9 +112,8 @@ impl Refusals {
         let (pace, until) = (Arc::clone(&self.pace), Arc::clone(&self.until));
         async move {
             let response = answer.await?;
-            if response.status() == StatusCode::SERVICE_UNAVAILABLE
-                && response.headers().contains_key(header::RETRY_AFTER)
-            {
+            // Of others a part may lie in the socket still, for which hyper looks once before it closes the connection.
+            if response.extensions().get::<TurnedAway>().is_some() {
                 *until.lock().unwrap_or_else(PoisonError::into_inner) = pace.turn(Instant::now());
             }
             Ok(response)
@@ -255,12 +255,9 @@ mod tests {
         client.write_all(b"next").await.unwrap();
         let (paced, refusals) = Paced::new(stream, Arc::clone(pace));
         for _ in 0..2 {
-            let refused = Response::builder()
-                .status(StatusCode::SERVICE_UNAVAILABLE)
-                .header(header::RETRY_AFTER, "1")
-                .body(Body::empty());
-            let seen = refusals.seen_in(async { Ok(refused.unwrap()) });
-            seen.await.unwrap();
+            let mut refused = Response::new(Body::empty());
+            refused.extensions_mut().insert(TurnedAway);
+            refusals.seen_in(async { Ok(refused) }).await.unwrap();
         }
         paced
     }

@@ -127,7 +127,7 @@ impl Drop for Work {
     }
 }
 
-/// An answer's body. It is asked for more only where the client has room for it.
+/// An answer's body. Of it one piece at most is taken before the client has room for it.
 struct Answer {
     body: Body,
     streams: Arc<Streams>,

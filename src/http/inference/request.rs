@@ -20,7 +20,7 @@ pub(super) const INPUT: &str = "text";
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written<'a> {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::short_id")]
     id: Option<String>,
     #[serde(default, rename = "parameters")]
     _parameters: Option<Parameters>,

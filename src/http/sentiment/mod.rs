@@ -218,10 +218,11 @@ impl Waiting {
 }
 
 pub(super) fn no_place() -> Problem {
-    Problem::new(
-        Code::Overloaded,
-        "the queue has no place for the request's texts",
-    )
+    let detail = "the queue has no place for the request's texts";
+    Problem {
+        turned_away: true,
+        ..Problem::new(Code::Overloaded, detail)
+    }
 }
 
 fn too_many_rows(most: usize) -> Problem {

@@ -8,10 +8,7 @@ use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::http::error::{Code, Problem};
-use crate::http::json::{Object, parse, parse_with};
-
-/// Characters of a review's id: a stream keeps those of all lines under way.
-const LONGEST_ID: usize = 1_024;
+use crate::http::json::{self, Object, parse, parse_with};
 
 /// A request, borrowing its texts from the body.
 #[derive(Debug, Default)]
@@ -39,7 +36,7 @@ pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 #[serde(deny_unknown_fields)]
 pub(super) struct Review<'a> {
     /// Comes back with the answer.
-    #[serde(default, deserialize_with = "short")]
+    #[serde(default, deserialize_with = "json::short_id")]
     pub id: Option<String>,
     /// What is read.
     #[serde(borrow)]
@@ -47,16 +44,6 @@ pub(super) struct Review<'a> {
     /// Its language.
     #[serde(default)]
     pub language: Option<String>,
-}
-
-fn short<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    let id = Option::<String>::deserialize(deserializer)?;
-    match &id {
-        Some(long) if long.len() > LONGEST_ID && long.chars().count() > LONGEST_ID => Err(
-            D::Error::custom(format!("more than {LONGEST_ID} characters")),
-        ),
-        _ => Ok(id),
-    }
 }
 
 impl<'a> Review<'a> {

@@ -3,8 +3,8 @@
 //!
 //! A full queue slows the reading down; so does a client that does not read its answers. A line is encoded as soon as it is whole,
 //! and the next is read once it has its place in the queue: what is kept of the lines under way is little, however long they were.
+//! That happens in a task of its own: a place that is given to a line is used at once, also where the client takes no answers.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,8 +13,9 @@ use axum::extract::{Query, Request};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
+use tokio::sync::mpsc;
 
 use super::answer::{Failed, Found, Outcome};
 use super::request::Review;
@@ -23,6 +24,7 @@ use crate::catalog::{Route, Wish};
 use crate::engine::{Ask, Closer, Engine, Look, Prediction, Seen, Terms, Ticket};
 use crate::http::Shared;
 use crate::http::body::is_gzip;
+use crate::http::budget::Held;
 use crate::http::error::{Code, Problem};
 use crate::http::lines::{Line, LineLimits, Lines};
 use crate::metrics::Metrics;
@@ -35,6 +37,12 @@ const UNDER_WAY: usize = 1_024;
 
 /// The same where each line brings rows of its own.
 const CLOSER_UNDER_WAY: usize = 16;
+
+/// Lines that have entered their queue and wait for the answers of others to be taken.
+const ENTERED: usize = 16;
+
+/// Bytes that are kept of a line under way, or of its answer, besides its id.
+const KEPT: usize = 256;
 
 /// What a request says of all lines.
 #[derive(Debug, Default, Deserialize)]
@@ -77,27 +85,49 @@ pub(super) fn answer(shared: Arc<Shared>, request: Request) -> Result<Response, 
         idle: shared.limits.idle,
     };
     let stopping = shared.stopping.subscribe();
-    let held = shared.budget.hold();
+    let held = shared.budget.hold_patiently();
     let lines = Lines::new(body, is_gzip(&parts.headers)?, limits, held, stopping);
     let metrics = Arc::clone(&shared.metrics);
-    let entered = futures_util::stream::unfold((lines, 0), move |(mut lines, index)| {
-        let (shared, options) = (Arc::clone(&shared), Arc::clone(&options));
-        async move {
-            let line = lines.next().await?;
-            let entered = Entered::of(&shared, &options, index, line).await;
-            Some((entered, (lines, index + 1)))
+    let (entering, mut entered) = mpsc::channel(ENTERED);
+    let task = tokio::spawn(async move {
+        let all = enter_all(&shared, &options, lines, &entering);
+        // Nobody wants the answers of a client that has gone.
+        tokio::select! {
+            () = all => {}
+            () = entering.closed() => {}
         }
     });
-    let answers = entered
-        .map(move |entered| {
+    let answers = stream::poll_fn(move |cx| entered.poll_recv(cx))
+        .map(move |entered: Entered| {
             let metrics = Arc::clone(&metrics);
-            async move { Ok::<_, Infallible>(entered.written(&metrics).await) }
+            async move { entered.written(&metrics).await }
         })
-        .buffered(under_way);
+        .buffered(under_way)
+        // Given back as the line goes out.
+        .map(|(line, _held)| Ok(line))
+        // Lines that broke off are not taken for all of them.
+        .chain(stream::once(task).filter_map(async |ended| ended.err().map(Err)));
     let mut response = Response::new(Body::from_stream(answers));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(KIND));
     Ok(response)
+}
+
+/// Lets line after line into its queue, until the last one or until nobody takes them.
+async fn enter_all(
+    shared: &Shared,
+    options: &Options,
+    mut lines: Lines,
+    entering: &mpsc::Sender<Entered>,
+) {
+    let mut index = 0;
+    while let Some(line) = lines.next().await {
+        let entered = Entered::of(shared, options, index, line).await;
+        if entering.send(entered).await.is_err() {
+            return;
+        }
+        index += 1;
+    }
 }
 
 /// A line in its queue. Nothing is left of what it was written in.
@@ -105,6 +135,7 @@ struct Entered {
     index: usize,
     id: Option<String>,
     waiting: Result<Waiting, Problem>,
+    held: Held,
 }
 
 /// Its rows there.
@@ -131,14 +162,31 @@ impl Entered {
             Line::TooLong => Err(Problem::new(Code::TextTooLong, "the line is too long")),
             Line::Broken(problem) => Err(problem),
         };
+        let mut held = shared.answers.hold_patiently();
+        let kept = KEPT + id.as_ref().map_or(0, String::len);
+        // As for its place, it waits for others to be read.
+        let asked = match held.wait(kept, shared.limits.idle).await {
+            Ok(()) => asked,
+            // Only what is said of it is left of such a line.
+            Err(problem) => {
+                id = None;
+                Err(problem)
+            }
+        };
         let waiting = match asked {
             Ok(asked) => asked.enter(shared).await,
             Err(problem) => Err(problem),
         };
-        Self { index, id, waiting }
+        Self {
+            index,
+            id,
+            waiting,
+            held,
+        }
     }
 
-    async fn written(self, metrics: &Metrics) -> Bytes {
+    /// The answer's line, and what is held for it.
+    async fn written(self, metrics: &Metrics) -> (Bytes, Held) {
         let found = match self.waiting {
             Ok(waiting) => waiting.found().await,
             Err(problem) => Err(problem),
@@ -156,7 +204,7 @@ impl Entered {
         // Strings and numbers always have a JSON form.
         let mut line = serde_json::to_vec(&outcome).unwrap_or_default();
         line.push(b'\n');
-        line.into()
+        (line.into(), self.held)
     }
 }
 
