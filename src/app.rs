@@ -172,7 +172,9 @@ async fn run(config: &ServeConfig, shared: &Arc<Shared>, logging: &Logging) -> a
         first_head: config.read_timeout,
         idle: config.idle_timeout,
         drain: config.drain,
-        refusals: REFUSALS * u32::try_from(config::usable_cpus()).unwrap_or(u32::MAX),
+        refusals: u32::try_from(config::usable_cpus())
+            .unwrap_or(u32::MAX)
+            .saturating_mul(REFUSALS),
     };
     let origins = origins(&config.cors_origin)?;
     let router = match operations {

@@ -166,9 +166,9 @@ impl Catalog {
     }
 
     fn retire(&self, engine: &Engine) {
-        let serving = self.serving();
-        let serving = match serving.slots.get(&engine.bundle().manifest.name) {
-            Some(Slot::Ready(engine)) => Some(engine.info()),
+        let slot = self.slot(&engine.bundle().manifest.name);
+        let serving = match &slot {
+            Some(Slot::Ready(serving)) => Some(serving.info()),
             Some(Slot::Failed(_)) | None => None,
         };
         self.metrics.retire(engine.info(), serving);

@@ -11,6 +11,7 @@ mod closer;
 #[cfg(test)]
 pub(crate) mod doomed;
 mod error;
+mod living;
 mod open;
 mod places;
 mod queue;
@@ -31,12 +32,12 @@ use crate::bundle::{Bundle, Trim};
 use crate::config::Device;
 use crate::metrics::{Metrics, ModelInfo};
 use crate::sentiment::Score;
-use crate::system;
 use crate::text::{Encoded, Moment};
 use crate::vectors::WordVectors;
 use batcher::{Batcher, Open, Seat};
 pub use closer::{Closer, Contribution, Look, MOST_PARTS, Seen, Sentence};
 pub use error::{EngineError, ItemError};
+use living::Living;
 use open::{check_golden_ids, open_sessions, opener};
 pub use places::Places;
 use queue::{Answer, Job, Queue, Ran};
@@ -432,42 +433,6 @@ impl Drop for Engine {
         for thread in self.threads.drain(..) {
             // What it had to say of a panic it has said.
             let _ = thread.join();
-        }
-    }
-}
-
-/// Counts a batch thread for as long as it lives, however it ends; the last one leaves no caller waiting.
-struct Living {
-    alive: Arc<AtomicUsize>,
-    /// Until the end.
-    batcher: Option<Arc<Batcher>>,
-}
-
-impl Living {
-    fn new(alive: &Arc<AtomicUsize>, batcher: &Arc<Batcher>) -> Self {
-        alive.fetch_add(1, Ordering::AcqRel);
-        Self {
-            alive: Arc::clone(alive),
-            batcher: Some(Arc::clone(batcher)),
-        }
-    }
-
-    fn work(self) {
-        if let Some(batcher) = &self.batcher {
-            batcher.work();
-        }
-    }
-}
-
-impl Drop for Living {
-    fn drop(&mut self) {
-        let batcher = self.batcher.take();
-        if self.alive.fetch_sub(1, Ordering::AcqRel) == 1 {
-            if let Some(batcher) = batcher {
-                batcher.queue.abandon();
-            }
-            // The sessions are closed, and another version may have taken their place.
-            system::give_memory_back();
         }
     }
 }

@@ -97,11 +97,7 @@ fn read(shared: &Shared, body: &[u8]) -> Result<Read, Problem> {
         let detail = error.to_string();
         return Err(Problem::new(Code::InvalidRequest, detail));
     }
-    let most = shared.limits.max_characters;
-    if sent.text.chars().count() > most {
-        let detail = format!("the text has more than {most} characters");
-        return Err(Problem::new(Code::TextTooLong, detail));
-    }
+    shared.limits.short_enough(&sent.text)?;
     if sent
         .model
         .as_deref()

@@ -79,6 +79,19 @@ pub struct RequestLimits {
     pub idle: Duration,
 }
 
+impl RequestLimits {
+    /// Whether a text has no more characters than it may.
+    fn short_enough(&self, text: &str) -> Result<(), Problem> {
+        let most = self.max_characters;
+        // No text has more characters than bytes.
+        if text.len() > most && text.chars().count() > most {
+            let detail = format!("the text has more than {most} characters");
+            return Err(Problem::new(Code::TextTooLong, detail));
+        }
+        Ok(())
+    }
+}
+
 /// What every handler works with.
 #[derive(Debug)]
 pub struct Shared {

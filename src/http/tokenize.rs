@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Shared;
 use super::body::{JSON, Received};
-use super::error::{Code, Problem};
+use super::error::Problem;
 use super::json;
 use crate::bundle::Version;
 use crate::catalog::Wish;
@@ -47,13 +47,7 @@ pub(super) async fn tokenize(
 
 fn answer(shared: &Shared, body: &[u8]) -> Result<Json<Answer>, Problem> {
     let asked: TokenizeRequest = json::parse(body)?;
-    let most = shared.limits.max_characters;
-    if asked.text.chars().count() > most {
-        return Err(Problem::new(
-            Code::TextTooLong,
-            format!("the text has more than {most} characters"),
-        ));
-    }
+    shared.limits.short_enough(&asked.text)?;
     let wish = Wish {
         model: asked.model.as_deref(),
         language: asked.language.as_deref(),

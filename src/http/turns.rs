@@ -1,4 +1,5 @@
-//! Turns at work that keeps a thread for longer than the runtime's own may be kept: large bodies unpacked, parsed and encoded.
+//! Turns at work that keeps a thread for longer than the runtime's own may be kept: large bodies unpacked, parsed and encoded,
+//! and questions about all words of a model.
 //!
 //! So many are at it at once, so many more wait in line, and everybody else is turned away at once: a body can unpack to a
 //! thousand times its size, and what many of them become together must not be more than a server has.
@@ -50,7 +51,12 @@ impl Turns {
     }
 
     async fn wait(&self, deadline: Instant) -> Result<Turn, Problem> {
-        let busy = || Problem::new(Code::Overloaded, "too many large bodies have come at once");
+        let busy = || {
+            Problem::new(
+                Code::Overloaded,
+                "too many large requests have come at once",
+            )
+        };
         let line = Arc::clone(&self.line);
         let line = line.try_acquire_owned().map_err(|_| busy())?;
         let work = Arc::clone(&self.work).acquire_owned();

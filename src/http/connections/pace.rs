@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -96,12 +96,23 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 4)
 }
 
+/// What a connection's answers say to its reading.
+#[derive(Debug)]
+struct Pause {
+    pace: Arc<Pace>,
+    /// Until when nothing is read, from now on.
+    until: Mutex<Option<Instant>>,
+}
+
+impl Pause {
+    fn until(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Sees whether a connection's requests are refused.
 #[derive(Debug)]
-pub(super) struct Refusals {
-    pace: Arc<Pace>,
-    until: Arc<Mutex<Option<Instant>>>,
-}
+pub(super) struct Refusals(Arc<Pause>);
 
 impl Refusals {
     /// The same answer.
@@ -109,12 +120,12 @@ impl Refusals {
     where
         F: Future<Output = Result<Response, Infallible>>,
     {
-        let (pace, until) = (Arc::clone(&self.pace), Arc::clone(&self.until));
+        let pause = Arc::clone(&self.0);
         async move {
             let response = answer.await?;
             // Of others a part may lie in the socket still, for which hyper looks once before it closes the connection.
             if response.extensions().get::<TurnedAway>().is_some() {
-                *until.lock().unwrap_or_else(PoisonError::into_inner) = pace.turn(Instant::now());
+                *pause.until() = pause.pace.turn(Instant::now());
             }
             Ok(response)
         }
@@ -124,24 +135,21 @@ impl Refusals {
 /// A connection from which nothing is read for a while after a refusal.
 pub(super) struct Paced<S> {
     stream: Pin<Box<S>>,
-    pace: Arc<Pace>,
-    until: Arc<Mutex<Option<Instant>>>,
-    pause: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    pause: Arc<Pause>,
+    /// While one lasts.
+    waiting: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl<S> Paced<S> {
     /// With what sees its refusals.
     pub fn new(stream: S, pace: Arc<Pace>) -> (Self, Refusals) {
-        let until = Arc::default();
-        let refusals = Refusals {
-            pace: Arc::clone(&pace),
-            until: Arc::clone(&until),
-        };
+        let until = Mutex::new(None);
+        let pause = Arc::new(Pause { pace, until });
+        let refusals = Refusals(Arc::clone(&pause));
         let paced = Self {
             stream: Box::pin(stream),
-            pace,
-            until,
-            pause: None,
+            pause,
+            waiting: None,
         };
         (paced, refusals)
     }
@@ -153,17 +161,13 @@ impl<S: AsyncRead> AsyncRead for Paced<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let until = self
-            .until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let until = self.pause.until().take();
         if let Some(until) = until {
-            self.pause = Some(Box::pin(Arc::clone(&self.pace).wait(until)));
+            self.waiting = Some(Box::pin(Arc::clone(&self.pause.pace).wait(until)));
         }
-        if let Some(pause) = &mut self.pause {
-            ready!(pause.as_mut().poll(cx));
-            self.pause = None;
+        if let Some(waiting) = &mut self.waiting {
+            ready!(waiting.as_mut().poll(cx));
+            self.waiting = None;
         }
         self.stream.as_mut().poll_read(cx, buffer)
     }

@@ -234,14 +234,7 @@ fn too_many_rows(most: usize) -> Problem {
 
 /// Whether there is something to read in a text, and no more than the limit.
 pub(super) fn readable(shared: &Shared, text: &str) -> Result<(), Problem> {
-    let most = shared.limits.max_characters;
-    // No text has more characters than bytes.
-    if text.len() > most && text.chars().count() > most {
-        return Err(Problem::new(
-            Code::TextTooLong,
-            format!("the text has more than {most} characters"),
-        ));
-    }
+    shared.limits.short_enough(text)?;
     if text.trim().is_empty() {
         return Err(Problem::new(Code::EmptyText, "the text is empty"));
     }
